@@ -8,6 +8,8 @@ mod full_disk;
 mod hvym;
 mod hvym_hosts;
 mod tunely;
+mod tunely_env;
 mod tunely_registry;
+mod tunnel_ports;
 mod webhook;
 mod wrong_keys;

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use hvym_tunnel_net::files;
 use hvym_tunnel_registry::{
-    DatabaseUrl, Export, MAX_IMPORT_BYTES, RegistryError, TunnelRegistry, import_tunely, migrate, rollback,
-    status, unix_millis,
+    DatabaseContents, DatabaseUrl, Export, MAX_IMPORT_BYTES, RegistryError, TunnelRegistry, contents,
+    import_tunely, migrate, rollback, status, unix_millis,
 };
 use hvym_tunnel_relay::config::RelayOptions;
 
 use crate::args::registry::{DatabaseArgs, DbArgs, DbCommand, RegistryArgs};
+use crate::args::tunely_env::TunelyEnv;
 use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
 
@@ -34,8 +35,43 @@ pub(crate) async fn open(
         }
         return Ok(None);
     }
-    let Some(url) = arguments.database.url(options.state.state_dir.as_deref())? else { return Ok(None) };
-    Ok(Some(TunnelRegistry::open(&url, arguments.migrate()).await?))
+    let own = arguments.database.url(options.state.state_dir.as_deref())?;
+    let variables = arguments.tunely_env.then(TunelyEnv::of_process);
+    let theirs = variables.map(|variables| variables.database()).transpose()?.flatten();
+    let opened = match (own, theirs) {
+        (own, Some(theirs)) => open_adopted(arguments, own, &theirs).await?,
+        (Some(own), None) => TunnelRegistry::open(&own, arguments.migrate()).await?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(opened))
+}
+
+/// Opens `own` with the tunnels of `theirs`, if those are Tunely's and `own` is new. What is not Tunely's is used as it is, unless
+/// the relay has a database that was named.
+async fn open_adopted(
+    arguments: &RegistryArgs,
+    own: Option<DatabaseUrl>,
+    theirs: &DatabaseUrl,
+) -> Result<TunnelRegistry, ExitError> {
+    let migrate = arguments.migrate();
+    let is_tunely = contents(theirs).await? == DatabaseContents::Tunely;
+    let own = match own {
+        Some(own) if is_tunely || arguments.database.is_named() => own,
+        _ => return Ok(TunnelRegistry::open(theirs, migrate).await?),
+    };
+    let opened = TunnelRegistry::open(&own, migrate).await?;
+    // Of a registry that somebody emptied, its audit log tells.
+    let is_new = opened.list().is_empty() && opened.audit_log(1).await.is_ok_and(|log| log.is_empty());
+    if !is_tunely || !is_new {
+        return Ok(opened);
+    }
+    drop(opened);
+    let report = import_tunely(theirs, &own).await?;
+    tracing::warn!("{} tunnel(s) of {theirs} were added to {own}", report.imported);
+    for name in &report.unusable {
+        tracing::warn!("left out: {name:?} is no host name in lower case");
+    }
+    Ok(TunnelRegistry::open(&own, migrate).await?)
 }
 
 /// Runs a command.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::access_log::AccessLogFile;
 use crate::args::registry::RegistryArgs;
+use crate::args::tunely_env::TunelyEnv;
 use crate::args::{admin, relay};
 use crate::exit::{Exit, ExitError};
 use crate::registry;
@@ -88,6 +89,9 @@ pub(crate) async fn run(
     let options = settled(options, &passed);
     let successor = Successor::of_this_process(passed.roles());
     let tunnels = registry::open(&registry, &options).await?;
+    if registry.tunely_env {
+        TunelyEnv::of_process().notes().iter().for_each(|note| tracing::warn!("{note}"));
+    }
     let builder = Relay::builder(identity).options(options).observer(Arc::new(reports.clone()));
     let mut builder = builder.inherit(listeners);
     if let Some(file) = &reports.access_log {

@@ -31,7 +31,7 @@ pub use database_url::{DatabaseKind, DatabaseUrl, DatabaseUrlError};
 pub use error::{ChangeError, RegistryError};
 pub use export::{Export, MAX_IMPORT_BYTES};
 pub use import::{ImportReport, import_tunely};
-pub use migrations::{Migrate, MigrationStatus, migrate, rollback, status};
+pub use migrations::{DatabaseContents, Migrate, MigrationStatus, contents, migrate, rollback, status};
 pub use registry::{RegistryStatus, TunnelRegistry};
 pub use request_log::{
     LogPage, LoggedRequest, MAX_BODY_CHARACTERS, MAX_LISTED_BODY_CHARACTERS, MAX_QUEUED_BYTES,

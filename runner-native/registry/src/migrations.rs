@@ -62,6 +62,17 @@ pub struct MigrationStatus {
     pub applied_at: Option<EpochMillis>,
 }
 
+/// Whose tables a database has.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum DatabaseContents {
+    /// None of a registry.
+    Empty,
+    /// Those of this program, of whatever version.
+    Registry,
+    /// Those of Tunely.
+    Tunely,
+}
+
 /// What a database has.
 pub(crate) enum Tables {
     /// Those of the newest version.
@@ -98,6 +109,21 @@ pub async fn status(url: &DatabaseUrl) -> Result<Vec<MigrationStatus>, RegistryE
         MigrationStatus { version, name: step.name, applied_at: made.map(|(_, at)| *at) }
     });
     Ok(steps.collect())
+}
+
+/// Whose tables the database at `url` has. The file of an SQLite database is made if it is missing.
+///
+/// # Errors
+/// It cannot be reached.
+pub async fn contents(url: &DatabaseUrl) -> Result<DatabaseContents, RegistryError> {
+    let mut connection = connect(url).await?;
+    let tables = tables(&mut connection).await.map_err(|error| unreachable_database(url, &error))?;
+    let _closed = connection.close().await;
+    Ok(match tables {
+        Tables::Empty => DatabaseContents::Empty,
+        Tables::Foreign => DatabaseContents::Tunely,
+        Tables::Current | Tables::Behind(_) | Tables::Newer(_) => DatabaseContents::Registry,
+    })
 }
 
 /// Brings the tables of the database at `url` to the newest version. Returns how many steps were made.

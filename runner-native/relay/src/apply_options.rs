@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::Owner;
+use hvym_tunnel_net::runtime::spawn;
 
 use crate::audit::{AuditKind, AuditRecord};
 use crate::compat_agents::KeysError;
 use crate::config::RelayOptions;
+use crate::event::RelayEvent;
 use crate::live_options::CurrentOptions;
 use crate::relay_state::RelayState;
 
@@ -19,7 +21,9 @@ impl RelayState {
     pub(crate) fn apply(self: &Arc<Self>, options: &RelayOptions) -> Result<(), KeysError> {
         let current = CurrentOptions::new(options, self.plugins.tunnels.clone())?;
         let names = current.compat_agents.names();
+        current.compat_agents.keep_keys(&self.live.get().compat_agents);
         let earlier = self.live.replace(current);
+        self.fetch_keys();
         let current = self.live.get();
         self.sessions.set_guests(names);
         self.limits.set_config(options.visitors.counted(&options.limits));
@@ -34,5 +38,17 @@ impl RelayState {
             live.session.with(|session, now| session.refuse(DownReason::NotAllowed(reason.to_owned()), now));
         }
         Ok(())
+    }
+
+    /// Fetches the keys that check tokens, if the options say where, until they are replaced.
+    pub(crate) fn fetch_keys(self: &Arc<Self>) {
+        let Some(fetch) = self.live.get().compat_agents.key_fetch() else { return };
+        let state = Arc::downgrade(self);
+        let report = move |outcome| {
+            if let Some(state) = state.upgrade() {
+                state.emit(RelayEvent::Keys(outcome));
+            }
+        };
+        spawn(fetch.run(report)).detach();
     }
 }

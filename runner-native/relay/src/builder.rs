@@ -41,6 +41,7 @@ use crate::router::Router;
 use crate::self_probe::Readiness;
 use crate::settings::RelaySettings;
 use crate::shutdown::Running;
+use crate::tcp_ports;
 use crate::tls::{CertSource, FileCertificate, ListenerKind, Tls};
 use crate::tunnels;
 use crate::webhook;
@@ -234,7 +235,7 @@ impl RelayBuilder {
             cluster,
             ..state
         });
-        let mut maintenance = spawn_maintenance(&state);
+        let mut maintenance = spawn_maintenance(&state)?;
         maintenance.extend(store.map(|store| spawn(store.run(Arc::clone(&state)))));
         let kind = tls.clone().map_or(ListenerKind::Plain, ListenerKind::Tls);
         let mut tasks = vec![spawn(listener::accept(Arc::clone(&state), listener, kind))];
@@ -290,16 +291,21 @@ fn load_names(options: &RelayOptions) -> Result<NameRegistry, RelayError> {
     NameRegistry::load(folder, options.names.claim_keep).map_err(|error| RelayError::Names(error.to_string()))
 }
 
-/// What is done now and then until the relay ends.
-fn spawn_maintenance(state: &Arc<RelayState>) -> Vec<Task<()>> {
-    let mut tasks = vec![
+/// What is done now and then, and at the ports of tunnels, until the relay ends.
+///
+/// # Errors
+/// A port cannot be listened at.
+fn spawn_maintenance(state: &Arc<RelayState>) -> Result<Vec<Task<()>>, RelayError> {
+    let mut tasks = tcp_ports::listen_for_tunnels(state)?;
+    tasks.extend([
         spawn(name_requests::expire(Arc::clone(state))),
         spawn(close_unclaimed(Arc::clone(state))),
         spawn(management::sample_regularly(Arc::clone(state))),
         spawn(webhook::run(Arc::downgrade(state))),
-    ];
+    ]);
     tasks.extend(tunnels::observe(state).map(spawn));
-    tasks
+    state.fetch_keys();
+    Ok(tasks)
 }
 
 /// Serves operators' programs, at this listener too if there is one.

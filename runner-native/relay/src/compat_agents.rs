@@ -3,6 +3,8 @@
 //! Knows no session. Tokens are compared in constant time, and no error tells which names exist.
 
 mod cloud;
+mod key_fetch;
+mod key_set;
 mod signatures;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::http1::auth::bearer;
 use cloud::Cloud;
 pub use cloud::KeysError;
 pub(crate) use cloud::{CloudAccount, CloudTokenError};
+pub(crate) use key_fetch::KeyFetch;
 use hvym_tunnel_net::secret::Fingerprint;
 
 /// The prefix of a WebSocket subprotocol that carries a token.
@@ -37,7 +40,7 @@ pub(super) enum TokenLogin {
 #[derive(Debug, Default)]
 pub(super) struct CompatAgents {
     tunely: Option<TunelyOptions>,
-    cloud: Option<Cloud>,
+    cloud: Option<Arc<Cloud>>,
     /// Tunnels of Tunely's agents beside those that the options name.
     registry: Option<TunnelRegistry>,
 }
@@ -48,7 +51,7 @@ impl CompatAgents {
     /// # Errors
     /// The keys that verify their tokens cannot be loaded.
     pub(super) fn new(options: &GuestOptions, registry: Option<TunnelRegistry>) -> Result<Self, KeysError> {
-        let cloud = options.cloud.clone().map(Cloud::new).transpose()?;
+        let cloud = options.cloud.clone().map(Cloud::new).transpose()?.map(Arc::new);
         let registry = registry.filter(|_| options.tunely.is_some());
         Ok(Self { tunely: options.tunely.clone(), cloud, registry })
     }
@@ -61,7 +64,7 @@ impl CompatAgents {
     /// The names that are reserved for them, connected or not.
     pub(super) fn names(&self) -> Vec<Arc<str>> {
         let tunnels = self.tunely.iter().flat_map(|tunely| tunely.tunnels.keys());
-        let named = tunnels.chain(self.cloud.iter().flat_map(Cloud::names)).cloned();
+        let named = tunnels.chain(self.cloud.iter().flat_map(|cloud| cloud.names())).cloned();
         named.chain(self.registry.iter().flat_map(TunnelRegistry::names)).collect()
     }
 
@@ -98,12 +101,24 @@ impl CompatAgents {
 
     /// Whether [`Self::reload`] has a file to reload.
     pub(super) fn has_file(&self) -> bool {
-        self.cloud.as_ref().is_some_and(Cloud::has_file)
+        self.cloud.as_ref().is_some_and(|cloud| cloud.has_file())
     }
 
     /// Reloads the key file; on an error the keys before stay in use. `None`: there is no key file.
     pub(super) fn reload(&self) -> Option<Result<(), KeysError>> {
-        self.cloud.as_ref().and_then(Cloud::reload)
+        self.cloud.as_ref().and_then(|cloud| cloud.reload())
+    }
+
+    /// What fetches the keys of the login service; `None`: they are not fetched.
+    pub(super) fn key_fetch(&self) -> Option<KeyFetch> {
+        self.cloud.as_ref().and_then(KeyFetch::new)
+    }
+
+    /// Takes over the keys that were fetched for `earlier` options, where they are the same.
+    pub(super) fn keep_keys(&self, earlier: &CompatAgents) {
+        if let (Some(cloud), Some(earlier)) = (&self.cloud, &earlier.cloud) {
+            cloud.keep_keys(earlier);
+        }
     }
 
     /// Recognizes the system of an agent by its upgrade request. The header value is the subprotocol to select:

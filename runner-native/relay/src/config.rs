@@ -8,6 +8,7 @@ mod admin;
 mod cluster;
 mod compat_agents;
 mod groups;
+mod http_url;
 mod https;
 mod limits;
 mod login;
@@ -15,6 +16,7 @@ mod names;
 mod restart;
 mod state;
 mod text;
+mod tunnel_ports;
 mod upstream;
 mod visitor_share;
 mod webhook;
@@ -33,6 +35,7 @@ pub use groups::{
     AdmissionSettings, DEFAULT_PORT, IngressSettings, Policy, PublicScheme, PublicSettings, TlsFiles,
     default_listen,
 };
+pub use http_url::HttpUrl;
 pub(crate) use https::is_public;
 pub use https::{HttpsSettings, LETS_ENCRYPT};
 pub use hvym_tunnel_net::config::KeepaliveSettings;
@@ -43,9 +46,10 @@ pub use names::NameSettings;
 pub use restart::RestartSettings;
 pub use state::{CONTROL_SOCKET, StateSettings};
 pub use text::listen_address;
+pub use tunnel_ports::{TunnelPort, TunnelPortSettings};
 pub use upstream::{ReusePolicy, UpstreamSettings};
 pub use visitor_share::VisitorSettings;
-pub use webhook::{WebhookOptions, WebhookUrl};
+pub use webhook::WebhookOptions;
 
 /// What `relay` does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -81,6 +85,8 @@ pub struct RelayOptions {
     pub limits: Limits,
     /// How much of it one visitor may use.
     pub visitors: VisitorSettings,
+    /// The TCP ports of tunnels of agents of older systems.
+    pub tunnel_ports: TunnelPortSettings,
     /// The agents of other systems that it serves. As long as there are none, [`Self::load_guests`] is called at the start.
     pub guests: GuestOptions,
 }
@@ -173,6 +179,9 @@ impl RelayOptions {
         if has_tls && self.scheme() == PublicScheme::Http {
             return Err(ConfigError::TlsButHttp);
         }
+        if let Some(port) = self.tunnel_ports.conflict(self.ingress.tcp_ports.as_ref()) {
+            return Err(ConfigError::TunnelPort(port));
+        }
         self.cluster.check()?;
         self.https.check(domain, self.scheme() == PublicScheme::Https)
     }
@@ -240,6 +249,9 @@ pub enum ConfigError {
     /// The records of HVYM's server are in Redis.
     #[error("--cluster-hvym-keys needs --cluster redis://..: programs look there for them")]
     ClusterHvymKeys,
+    /// Its visitors would not know whom they meet.
+    #[error("the port {0} leads to one tunnel alone, and to no service of --tcp-ports")]
+    TunnelPort(u16),
     /// One is of no use without the other.
     #[error("a certificate and its private key are set together, or neither")]
     TlsPair,

@@ -144,6 +144,7 @@ pub(crate) fn beyond_reload(before: &RelayOptions, after: &RelayOptions) -> Vec<
         ("other relays", before.cluster != after.cluster),
         ("connections to services", before.upstream != after.upstream),
         ("names", before.names != after.names),
+        ("tunnel_port", before.tunnel_ports != after.tunnel_ports),
         ("sealing", before.guests.seal != after.guests.seal),
         ("whether tunely is served", before.guests.tunely.is_some() != after.guests.tunely.is_some()),
         ("links", before.keepalive != after.keepalive),

@@ -152,7 +152,7 @@ impl RelayState {
             sessions,
             hold: Hold::new(clock.now(), options.restart.hold),
             live: LiveOptions::new(live),
-            ports: PortTable::new(options.ingress.listen.ip(), options.ingress.tcp_ports.clone()),
+            ports: PortTable::new(options),
             revocations: Revocations::default(),
             limits: Arc::new(VisitorCounts::new(options.visitors.counted(&options.limits), exempt, clock)),
             proxy: Arc::new(settings.proxy()),

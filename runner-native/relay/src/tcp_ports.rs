@@ -16,6 +16,8 @@ use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use socket2::SockRef;
 
+use crate::config::TunnelPort;
+use crate::error::RelayError;
 use crate::handover::ListenerRole;
 use crate::limits::tunnel_idle::splice_until_idle;
 use crate::limits::visitor_counts::{ConnectionSlot, RequestPermit};
@@ -23,7 +25,7 @@ use crate::relay_state::RelayState;
 use crate::totals::TcpConnection;
 use crate::upstream::pool::{StreamUser, next_visitor_id};
 use hvym_tunnel_net::listener::TcpListener;
-use hvym_tunnel_net::runtime::spawn;
+use hvym_tunnel_net::runtime::{Task, spawn};
 use hvym_tunnel_net::shutdown::TaskGuard;
 use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timer::Timer;
@@ -44,6 +46,20 @@ pub(crate) fn bind(
         let listener = state.handover.listen(&state.settings.options.restart, role, at)?;
         Ok(spawn(accept(Arc::clone(state), listener, at.port())))
     })
+}
+
+/// Listens at the ports of tunnels, as long as the tasks that are returned live.
+///
+/// # Errors
+/// One of them cannot be listened at.
+pub(crate) fn listen_for_tunnels(state: &Arc<RelayState>) -> Result<Vec<Task<()>>, RelayError> {
+    let listen = |port: &TunnelPort| {
+        let role = ListenerRole::Port(port.at.port());
+        let listener = state.handover.listen(&state.settings.options.restart, role, port.at);
+        let listener = listener.map_err(|error| RelayError::listen(port.at, &error))?;
+        Ok(spawn(accept(Arc::clone(state), listener, port.at.port())))
+    };
+    state.settings.options.tunnel_ports.ports.iter().map(listen).collect()
 }
 
 /// No session serves a service any more: its port is held for it for a while.

@@ -63,7 +63,7 @@ async fn attempt(options: &WebhookOptions, notice: &Notice) -> Result<(), String
     let signature = options.secret.as_ref().map(|secret| signature(secret.bytes(), body.as_bytes()));
     let fields: Vec<(&str, &str)> =
         signature.iter().map(|signature| ("X-Webhook-Signature", signature.as_str())).collect();
-    let path = format!("{}/api/tunnel/{}", options.url.path(), notice.event);
+    let path = format!("{}/api/tunnel/{}", options.url.path().trim_end_matches('/'), notice.event);
     let request = PlainRequest { method: "POST", path: &path, fields: &fields, body: body.as_bytes() };
     // An operator who wrote `http:` means it; the signature is what protects the notice.
     let dialing = DialOptions { allow_plaintext: true, trust: Trust::Verify, proxy: None, token: None };

@@ -1,5 +1,6 @@
 //! Agents of CloudToLocalLLM: tokens in the upgrade, checked by the login service's keys.
 
+use hvym_tunnel_tests::http::Origin;
 use hvym_tunnel_tests::guests::{CLOUD, Guest, cloud_relay, write_config, write_private};
 use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::tokens::{claims, hs256, rs256, sealed};
@@ -205,4 +206,35 @@ fn keys_that_were_written_anew_are_read_when_the_relay_is_told() {
     let kept = relay.program.event("keys_kept");
     assert!(kept["message"].as_str().is_some_and(|text| text.contains("jwks.json")), "{kept}");
     serves(&relay, &mut agent, "ann.localhost");
+}
+
+#[test]
+fn keys_are_fetched_where_the_login_service_publishes_them_and_outlast_a_new_configuration() {
+    let service = Origin::saying(include_bytes!("../../golden/guests/jwks.json"));
+    let home = Home::new();
+    let config = format!("{CLOUD}\njwks_url = \"http://localhost:{}/.well-known/jwks.json\"\n", service.port);
+    let path = write_config(&home, &config);
+    let mut relay = Relay::start_in(home, 0, &["--config", &path]);
+    relay.program.event("keys_loaded");
+    let mut agent = joined(&mut relay, &good("ann"));
+    serves(&relay, &mut agent, "ann.localhost");
+    let unknown = rs256(&json!({"alg": "RS256", "kid": "second"}), &claims("bob"));
+    assert_eq!(Guest::cloud(&relay, &unknown).end().1, 4002);
+    write_config(&relay.home, &format!("{config}[cloud.names]\neve = \"mallory\"\n"));
+    relay.program.signal(Signal::HUP);
+    relay.program.event("config_loaded");
+    let mut bob = joined(&mut relay, &good("bob"));
+    serves(&relay, &mut bob, "bob.localhost");
+    serves(&relay, &mut agent, "ann.localhost");
+}
+
+#[test]
+fn a_login_service_that_cannot_be_reached_is_told_and_lets_nobody_in() {
+    let home = Home::new();
+    let url = format!("http://127.0.0.1:{}/keys", hvym_tunnel_tests::http::nobody());
+    let path = write_config(&home, &format!("{CLOUD}\njwks_url = \"{url}\"\n"));
+    let mut relay = Relay::start_in(home, 0, &["--config", &path]);
+    let kept = relay.program.event("keys_kept");
+    assert!(kept["message"].as_str().is_some_and(|message| message.contains(&url)), "{kept}");
+    assert_eq!(Guest::cloud(&relay, &good("ann")).end().1, 4002);
 }

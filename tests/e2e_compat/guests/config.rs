@@ -45,8 +45,14 @@ fn a_mistake_is_told_with_file_line_and_key() {
         (TUNELY.replace("app", "grün"), 2, "a-z, 0-9"),
         (TUNELY.replace("app", &long), 2, "a-z, 0-9"),
         (TUNELY.replace("app", &address), 2, "Stellar address"),
-        (format!("{CLOUD}\n"), 1, "either jwks_file or shared_key_file"),
-        (format!("{CLOUD}\njwks_url = \"https://login.example/jwks.json\"\n"), 4, "jwks_file"),
+        (format!("{CLOUD}\n"), 1, "one of jwks_url, jwks_file and shared_key_file"),
+        (
+            format!("{CLOUD}\njwks_file = \"k\"\njwks_url = \"https://login.example/jwks.json\"\n"),
+            1,
+            "one of jwks_url, jwks_file and shared_key_file",
+        ),
+        (format!("{CLOUD}\njwks_url = \"http://login.example/jwks.json\"\n"), 4, "must be an https URL"),
+        (format!("{CLOUD}\njwks_url = \"https://me:it@login.example/\"\n"), 4, "must be an https URL"),
         (
             format!("{CLOUD}\njwks_file = \"k\"\n[cloud.names]\na = \"app\"\nb = \"app\"\n"),
             7,

@@ -49,6 +49,7 @@ mod share;
 mod signer;
 
 mod token;
+pub(crate) mod tunely_env;
 pub(crate) mod tunnel;
 mod up;
 mod upstream;
@@ -213,6 +214,9 @@ impl Cli {
         let count = arguments.len();
         let arguments = relay_file::with_file(&command, &typed, arguments)?;
         let matches = if arguments.len() == count { typed } else { parse(&arguments)? };
+        let count = arguments.len();
+        let arguments = tunely_env::with_variables(&command, &matches, arguments)?;
+        let matches = if arguments.len() == count { matches } else { parse(&arguments)? };
         Ok(Cli::from_arg_matches(&matches)?)
     }
 

@@ -58,6 +58,13 @@ pub(crate) struct RegistryArgs {
     /// Bring the tables of an older version to the one of this program at the start
     #[arg(long, env = "HVYM_TUNNEL_MIGRATE", hide_env = true)]
     migrate: bool,
+    /// Take the variables of tunely's server too, TUNELY_... and WS_TUNNEL_..., and its database
+    ///
+    /// So a relay takes the place of that server in its container. Whatever is said in another way wins. Tunnels in a database of
+    /// tunely's are added to the relay's own when that is new; the other one stays as it is. Agents with an identity are not let in unless
+    /// --open or a list says so.
+    #[arg(long, env = "HVYM_TUNNEL_TUNELY_ENV", hide_env = true)]
+    pub(crate) tunely_env: bool,
 }
 
 /// What else `relay` does.

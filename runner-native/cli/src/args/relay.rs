@@ -8,12 +8,13 @@ use super::access_log::AccessLogArgs;
 use super::identity::{IdentityRole, SourceArgs};
 use super::operator::OperatorArgs;
 use super::registry::{RegistryArgs, RelayCommand};
+use super::tunely_env::TunelyEnv;
 use super::{Cli, Command, Output};
 use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
     AdmissionSettings, ClusterSettings, GuestOptions, HttpsSettings, IngressSettings, KeepaliveSettings,
-    Limits, LoginSettings, NameSettings, PublicSettings, RelayOptions, RestartSettings, UpstreamSettings,
+    Limits, LoginSettings, NameSettings, PublicSettings, RelayOptions, RestartSettings, TunnelPortSettings, UpstreamSettings,
     VisitorSettings,
 };
 
@@ -69,6 +70,8 @@ pub(crate) struct RelayArgs {
     #[command(flatten)]
     pub(crate) registry: RegistryArgs,
     #[command(flatten)]
+    tunnel_ports: TunnelPortSettings,
+    #[command(flatten)]
     pub(crate) access_log: AccessLogArgs,
     #[command(flatten)]
     pub(crate) output: Output,
@@ -105,6 +108,7 @@ impl RelayArgs {
     /// The first contradiction.
     pub(crate) fn options(self) -> Result<(Source, RelayOptions), ExitError> {
         let source = self.source.source(IdentityRole::Relay);
+        let has_tunely_env = self.registry.tunely_env;
         let mut options = RelayOptions {
             ingress: self.ingress,
             public: self.public,
@@ -121,9 +125,13 @@ impl RelayArgs {
             keepalive: self.keepalive,
             limits: self.limits,
             visitors: self.visitors,
+            tunnel_ports: self.tunnel_ports,
             guests: GuestOptions::default(),
         };
         options.load_guests()?;
+        if has_tunely_env {
+            TunelyEnv::of_process().add_to(&mut options.guests)?;
+        }
         options.check()?;
         options.check_access()?;
         Ok((source, options))

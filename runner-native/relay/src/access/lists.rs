@@ -158,6 +158,17 @@ mod tests {
     }
 
     #[test]
+    fn where_tokens_alone_count_no_identity_is_admitted_unless_it_is_listed() {
+        let nobody = AccessSettings { tokens_only: true, open: true, ..AccessSettings::default() };
+        let ann = AccessSettings { allowed: vec![AgentRule::new(address(1))], ..nobody.clone() };
+        let admitted = |settings| {
+            let lists = lists(settings).expect("no file");
+            [1, 2].map(|seed| admitted(&lists, seed).is_ok())
+        };
+        assert_eq!((admitted(nobody), admitted(ann)), ([false, false], [true, false]));
+    }
+
+    #[test]
     fn a_name_that_is_kept_is_its_agents_alone() {
         let rule = format!("{} names=shop", address(1)).parse().expect("a rule");
         let lists =

@@ -9,13 +9,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hvym_tunnel_core::names::{ShortLabel, check_label};
 use jsonwebtoken::errors::{Error, ErrorKind};
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
+use smol::channel::{Receiver, Sender, bounded};
 use thiserror::Error;
 
+use super::key_set::KeySet;
 use super::signatures;
-use crate::config::{CloudKeys, CloudOptions};
+use crate::config::{CloudKeys, CloudOptions, HttpUrl};
 use hvym_tunnel_net::secret::SecretError;
 
 /// The longest token that is parsed. Auth0's have 1 to 2 KiB.
@@ -32,6 +33,14 @@ pub enum KeysError {
         /// The file.
         path: String,
         /// The system's message.
+        reason: String,
+    },
+    /// The login service does not tell its keys.
+    #[error("cannot fetch the keys at {url}: {reason}")]
+    Fetch {
+        /// Where they are published.
+        url: String,
+        /// What happened.
         reason: String,
     },
     /// The operator's key.
@@ -81,7 +90,7 @@ enum Keys {
     /// HS256.
     Shared(DecodingKey),
     /// RS256, by `kid`.
-    Public(Vec<(String, DecodingKey)>),
+    Public(KeySet),
 }
 
 impl fmt::Debug for Keys {
@@ -98,6 +107,8 @@ impl fmt::Debug for Keys {
 pub(super) struct Cloud {
     options: CloudOptions,
     keys: RwLock<Arc<Keys>>,
+    /// A message waits if a token named a key that is not known. Whoever fetches keys hears it, and the end of these options.
+    wanted: (Sender<()>, Receiver<()>),
 }
 
 impl Cloud {
@@ -108,7 +119,38 @@ impl Cloud {
     pub(super) fn new(options: CloudOptions) -> Result<Self, KeysError> {
         signatures::install();
         let keys = RwLock::new(Arc::new(load(&options.keys)?));
-        Ok(Self { options, keys })
+        Ok(Self { options, keys, wanted: bounded(1) })
+    }
+
+    /// Where keys are fetched, and what hears that some are wanted; `None`: they are not fetched.
+    pub(super) fn fetched(&self) -> Option<(HttpUrl, Receiver<()>)> {
+        match &self.options.keys {
+            CloudKeys::Fetched(url) => Some((url.clone(), self.wanted.1.clone())),
+            CloudKeys::Shared(_) | CloudKeys::Public(_) => None,
+        }
+    }
+
+    /// Takes over the keys that were fetched at `url`. Returns whether they are others than before.
+    ///
+    /// # Errors
+    /// There are none; those from before stay in use.
+    pub(super) fn replace_keys(&self, url: &HttpUrl, text: &[u8]) -> Result<bool, KeysError> {
+        let set = KeySet::parse(text).ok_or_else(|| KeysError::NoKey { path: url.to_string() })?;
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let is_same = matches!(&**keys, Keys::Public(before) if before.is_same(&set));
+        *keys = Arc::new(Keys::Public(set));
+        Ok(!is_same)
+    }
+
+    /// Takes over the keys that an earlier one has fetched at the same place.
+    pub(super) fn keep_keys(&self, earlier: &Cloud) {
+        if self.fetched().is_some() && self.options.keys == earlier.options.keys {
+            *self.keys.write().unwrap_or_else(PoisonError::into_inner) = earlier.current_keys();
+        }
+    }
+
+    fn current_keys(&self) -> Arc<Keys> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether its keys are in a file.
@@ -169,13 +211,16 @@ impl Cloud {
             // A critical extension (RFC 7515 section 4.1.11), of which none is supported.
             return Err(CloudTokenError::Invalid("it demands what is not known here"));
         }
-        let keys = Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner));
+        let keys = self.current_keys();
         let (key, algorithm) = match &*keys {
             Keys::Shared(key) => (key, Algorithm::HS256),
             Keys::Public(keys) => {
                 let kid = header.kid.ok_or(CloudTokenError::Invalid("it names no key"))?;
-                let found = keys.iter().find(|(name, _)| *name == kid);
-                let (_, key) = found.ok_or(CloudTokenError::Invalid("its key is not known here"))?;
+                let Some(key) = keys.find(&kid) else {
+                    // One that waits already is enough.
+                    let _wanted_already = self.wanted.0.try_send(());
+                    return Err(CloudTokenError::Invalid("its key is not known here"));
+                };
                 (key, Algorithm::RS256)
             }
         };
@@ -209,6 +254,7 @@ fn load(keys: &CloudKeys) -> Result<Keys, KeysError> {
     match keys {
         CloudKeys::Shared(secret) => Ok(Keys::Shared(DecodingKey::from_secret(secret.bytes()))),
         CloudKeys::Public(path) => public_keys(path),
+        CloudKeys::Fetched(_) => Ok(Keys::Public(KeySet::default())),
     }
 }
 
@@ -216,19 +262,5 @@ fn public_keys(path: &PathBuf) -> Result<Keys, KeysError> {
     let shown = || path.display().to_string();
     let text = std::fs::read(path)
         .map_err(|error| KeysError::Unreadable { path: shown(), reason: error.to_string() })?;
-    let set: JwkSet = serde_json::from_slice(&text).map_err(|_| KeysError::NoKey { path: shown() })?;
-    let keys: Vec<_> = set.keys.iter().filter_map(usable).collect();
-    if keys.is_empty() {
-        return Err(KeysError::NoKey { path: shown() });
-    }
-    Ok(Keys::Public(keys))
-}
-
-/// An RS256 key and its `kid`. Sets also hold keys for other purposes.
-fn usable(key: &Jwk) -> Option<(String, DecodingKey)> {
-    let AlgorithmParameters::RSA(_) = &key.algorithm else { return None };
-    let signs = !matches!(&key.common.public_key_use, Some(what) if *what != PublicKeyUse::Signature);
-    let fits = key.common.key_algorithm.is_none_or(|named| named.to_string() == "RS256");
-    let name = key.common.key_id.clone().filter(|_| signs && fits)?;
-    Some((name, DecodingKey::from_jwk(key).ok()?))
+    KeySet::parse(&text).map(Keys::Public).ok_or_else(|| KeysError::NoKey { path: shown() })
 }

@@ -78,12 +78,23 @@ pub struct AccessSettings {
         )
     )]
     pub open: bool,
+    /// Whether no identity may log in that is not listed, also where none is: agents of older systems have tokens.
+    #[cfg_attr(
+        feature = "clap",
+        arg(
+            long,
+            env = "HVYM_TUNNEL_TOKENS_ONLY",
+            hide_env = true,
+            help = "Let in agents of older systems alone, by their tokens, and identities that are listed",
+        )
+    )]
+    pub tokens_only: bool,
 }
 
 impl AccessSettings {
     /// Whether only agents that are listed may log in.
     pub fn has_list(&self) -> bool {
-        !self.allowed.is_empty() || self.allowed_file.is_some()
+        self.tokens_only || !self.allowed.is_empty() || self.allowed_file.is_some()
     }
 
     /// Whether the operator has said who may log in, as far as a relay at `listen` needs it.
@@ -127,12 +138,13 @@ mod tests {
         let open = AccessSettings { open: true, ..unsaid.clone() };
         let listed = AccessSettings { allowed: vec![ann], ..unsaid.clone() };
         let in_a_file = AccessSettings { allowed_file: Some("agents".into()), ..unsaid.clone() };
+        let nobody = AccessSettings { tokens_only: true, ..unsaid.clone() };
         for local in ["127.0.0.1:443", "127.9.9.9:1", "[::1]:443", "[::ffff:127.0.0.1]:443"] {
             assert!(unsaid.is_decided(at(local)), "{local}");
         }
         for public in ["0.0.0.0:443", "[::]:443", "192.0.2.1:80"] {
             assert!(!unsaid.is_decided(at(public)), "{public}");
-            assert!([&open, &listed, &in_a_file].iter().all(|access| access.is_decided(at(public))));
+            assert!([&open, &listed, &in_a_file, &nobody].iter().all(|access| access.is_decided(at(public))));
         }
     }
 }

@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 use hvym_tunnel_net::files;
 use hvym_tunnel_net::secret::{Fingerprint, Secret, SecretError};
 
-use super::webhook::{WebhookOptions, WebhookUrl};
+use super::http_url::HttpUrl;
+use super::webhook::WebhookOptions;
 
 /// A file of ten thousand tunnels has 1 MB; a larger one is another file.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -56,6 +57,13 @@ pub struct TunelyOptions {
     pub max_tunnels_per_owner: usize,
     /// What the tools tell people who want a tunnel.
     pub instruction: Option<String>,
+}
+
+impl TunelyOptions {
+    /// The shortest key of an operator, bytes. Whoever guesses 16 random letters needs longer than anybody has.
+    pub const MIN_ADMIN_KEY_BYTES: usize = MIN_TOKEN_CHARACTERS;
+    /// The shortest key for HS256, bytes.
+    pub const MIN_JWT_SECRET_BYTES: usize = MIN_SHARED_BYTES;
 }
 
 impl Default for TunelyOptions {
@@ -101,6 +109,8 @@ pub enum CloudKeys {
     Shared(Secret),
     /// A file of its public keys (RFC 7517 section 5): RS256.
     Public(PathBuf),
+    /// Where it publishes them: RS256. They are fetched while the relay runs.
+    Fetched(HttpUrl),
 }
 
 /// Why a config file cannot be used.
@@ -237,7 +247,7 @@ impl Text<'_> {
     }
 
     fn webhook(&self, section: &WebhookSection) -> Result<WebhookOptions, GuestsError> {
-        let Some(url) = WebhookUrl::parse(section.url.get_ref()) else {
+        let Some(url) = HttpUrl::parse(section.url.get_ref()) else {
             let what = "url must be an http or https URL without a password and a query";
             return Err(self.mistake(section.url.span().start, what.to_owned()));
         };
@@ -259,16 +269,12 @@ impl Text<'_> {
             }
             names.insert(account, given);
         }
-        if let Some(url) = &section.jwks_url {
-            let what = "the relay fetches no keys: save them to a file, name it with jwks_file, and send SIGHUP when \
-                        the file was written anew";
-            return Err(self.mistake(url.span().start, what.to_owned()));
-        }
-        let keys = match (section.shared_key_file, section.jwks_file) {
-            (Some(path), None) => CloudKeys::Shared(self.shared_key(&path)?),
-            (None, Some(path)) => CloudKeys::Public(self.beside(path.get_ref())),
+        let keys = match (section.shared_key_file, section.jwks_file, section.jwks_url) {
+            (Some(path), None, None) => CloudKeys::Shared(self.shared_key(&path)?),
+            (None, Some(path), None) => CloudKeys::Public(self.beside(path.get_ref())),
+            (None, None, Some(url)) => CloudKeys::Fetched(self.jwks_url(&url)?),
             _ => {
-                let what = "[cloud] needs either jwks_file or shared_key_file, to check tokens with";
+                let what = "[cloud] needs one of jwks_url, jwks_file and shared_key_file, to check tokens with";
                 return Err(self.mistake(at, what.to_owned()));
             }
         };
@@ -276,6 +282,14 @@ impl Text<'_> {
             section.name_claim.as_ref().map_or(Ok("sub".to_owned()), |claim| self.filled(claim))?;
         let (issuer, audience) = (self.filled(&section.issuer)?, self.filled(&section.audience)?);
         Ok(CloudOptions { issuer, audience, keys, name_claim, names })
+    }
+
+    /// Where keys are fetched. Whoever could change them on the way could log in as everybody.
+    fn jwks_url(&self, url: &Spanned<String>) -> Result<HttpUrl, GuestsError> {
+        HttpUrl::parse(url.get_ref()).filter(HttpUrl::is_confidential).ok_or_else(|| {
+            let what = "jwks_url must be an https URL without a password and a query, or an http one of this machine";
+            self.mistake(url.span().start, what.to_owned())
+        })
     }
 
     /// A key for HS256.

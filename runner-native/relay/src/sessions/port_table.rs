@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hvym_proxy::limits::VisitorKey;
 use hvym_tunnel_core::relay::{BindRefusal, Name, Owner, PortError, PortQuota, Ports};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::runtime::Task;
+
+use crate::config::RelayOptions;
 
 /// How many identities' shares of ports one network may have.
 const NETWORK_SHARES: usize = 2;
@@ -24,6 +25,8 @@ pub(crate) struct PortTable {
     ip: IpAddr,
     /// `None`: this relay offers no ports.
     rows: Option<Mutex<Rows>>,
+    /// Ports that are a tunnel's, whoever serves it.
+    tunnels: BTreeMap<u16, Arc<str>>,
 }
 
 struct Rows {
@@ -33,11 +36,17 @@ struct Rows {
 }
 
 impl PortTable {
-    /// The ports of `range` at `ip`; nothing listens yet.
-    pub(crate) fn new(ip: IpAddr, range: Option<RangeInclusive<u16>>) -> Self {
+    /// The ports of a relay with these options; nothing listens yet.
+    pub(crate) fn new(options: &RelayOptions) -> Self {
         let rows = |range| Mutex::new(Rows { ports: Ports::new(range), listeners: BTreeMap::new() });
-        Self { ip, rows: range.map(rows) }
+        let tunnels = options.tunnel_ports.ports.iter();
+        Self {
+            ip: options.ingress.listen.ip(),
+            rows: options.ingress.tcp_ports.clone().map(rows),
+            tunnels: tunnels.map(|port| (port.at.port(), Arc::clone(&port.tunnel))).collect(),
+        }
     }
+
 
     fn lock(&self) -> Option<MutexGuard<'_, Rows>> {
         self.rows.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner))
@@ -45,6 +54,9 @@ impl PortTable {
 
     /// The service that has `port`.
     pub(crate) fn owner(&self, port: u16) -> Option<Name> {
+        if let Some(tunnel) = self.tunnels.get(&port) {
+            return Some(Name { owner: Owner::Named(Arc::clone(tunnel)), service: None });
+        }
         let rows = self.lock()?;
         let (address, service) = rows.ports.owner(port)?;
         Some(Name { owner: Owner::Identity(address), service: Some(service.to_owned()) })

@@ -78,8 +78,12 @@ impl Rows {
 
     fn target(&self, name: Arc<Name>, is_tcp: bool) -> HostTarget {
         let serving = self.directory.serving(&name);
+        // Agents of older systems carry bytes to what they call an HTTP service.
+        let takes_bytes = is_tcp && matches!(name.owner, Owner::Named(_));
         match self.served(name, serving) {
-            HostTarget::Served(ServiceTarget { service, proto, .. }) if (proto == Proto::Tcp) != is_tcp => {
+            HostTarget::Served(ServiceTarget { service, proto, .. })
+                if (proto == Proto::Tcp) != is_tcp && !takes_bytes =>
+            {
                 HostTarget::Missing(pages::other_language(&service))
             }
             target => target,
