@@ -120,6 +120,26 @@ fn an_operator_signs_in_by_key_ends_sessions_and_bans_and_signs_out() {
 }
 
 #[test]
+fn an_open_page_shows_what_changes_without_asking() {
+    let Some(chromium) = Chromium::shared() else { return };
+    let relay = relay(&[]);
+    let tab = console(&chromium, &relay);
+    tab.until("document.querySelector('input[name=key]') !== null");
+    // By this it would ask now and then.
+    tab.run("(window.setInterval = () => 0, true)");
+    sign_in(&tab, KEY);
+    tab.until(&says("0 sessions"));
+    tab.run("location.hash = 'agents'");
+    tab.until(&says("No agent is connected."));
+    let agent = Agent::start(&relay, Origin::echo().port, &["--service", "web"]);
+    tab.until("document.querySelector('details.agent') !== null");
+    tab.run("location.hash = ''");
+    tab.until(&says("1 sessions"));
+    drop(agent);
+    tab.until(&says("0 sessions"));
+}
+
+#[test]
 fn tunnels_are_created_changed_and_deleted_and_a_token_is_shown_once() {
     let Some(chromium) = Chromium::shared() else { return };
     let relay = relay(&[]);

@@ -1,6 +1,7 @@
 //! The operator's console of a relay, as a browser asks for it: who signs in, what a session does, and what comes from other pages.
 #![cfg(unix)]
 
+use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -135,6 +136,75 @@ fn a_session_of_a_browser_stands_for_the_key_until_it_is_signed_out() {
     browser.cookie = kept;
     assert_eq!(browser.ask("GET", "/console/api/v1/agents", "").0, 401);
     assert!(!browser.is_signed_in());
+}
+
+/// What an open page is told, event by event, each with its data. Comments are left out.
+struct Events {
+    connection: Conversation,
+    waiting: VecDeque<(String, String)>,
+}
+
+impl Events {
+    fn open(browser: &Browser) -> (Head, Self) {
+        let cookie = format!("Cookie: {}", browser.cookie.as_deref().unwrap_or_default());
+        let mut connection = Conversation::dial(browser.port);
+        let head = request(&format!("localhost:{}", browser.port), "GET", "/console/api/events", &[&cookie]);
+        connection.send(head).expect("it reads");
+        let head = connection.head().expect("an answer");
+        (head, Self { connection, waiting: VecDeque::new() })
+    }
+
+    fn next(&mut self) -> Option<(String, String)> {
+        while self.waiting.is_empty() {
+            let chunk = self.connection.chunk().expect("a chunk");
+            if chunk.is_empty() {
+                return None;
+            }
+            let text = String::from_utf8(chunk).expect("text");
+            let parts = |event: &str| {
+                let (name, data) = event.strip_prefix("event: ")?.split_once('\n')?;
+                Some((name.to_owned(), data.to_owned()))
+            };
+            self.waiting.extend(text.split("\n\n").filter_map(parts));
+        }
+        self.waiting.pop_front()
+    }
+
+    /// Waits for an event with these words.
+    fn hears(&mut self, event: &str, words: &str) {
+        loop {
+            let (name, data) = self.next().expect("it is told");
+            if name == event && data.contains(words) {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn an_open_page_is_told_what_changes_until_its_session_or_the_relay_ends() {
+    let mut relay = relay(&[]);
+    let mut browser = Browser::new(&relay);
+    assert_eq!(Events::open(&browser).0.status(), 401);
+    assert_eq!(browser.sign_in(KEY), 200);
+    let (head, mut events) = Events::open(&browser);
+    assert_eq!((head.status(), head.field("content-type")), (200, Some("text/event-stream")));
+    let agent = Agent::start(&relay, Origin::echo().port, &["--service", "web"]);
+    events.hears("status", "\"agents\":1");
+    events.hears("changed", "agents");
+    drop(agent);
+    events.hears("status", "\"agents\":0");
+    let (_, mut others) = Events::open(&browser);
+    browser.send("DELETE", "/console/api/session", &[&browser.origin()], "");
+    for events in [&mut events, &mut others] {
+        events.hears("signed_out", "");
+        assert_eq!(events.next(), None, "it is over");
+    }
+    assert_eq!(browser.sign_in(KEY), 200);
+    let (_, mut last) = Events::open(&browser);
+    relay.program.signal(rustix::process::Signal::TERM);
+    while last.next().is_some() {}
+    assert_eq!(relay.program.code(), 0, "it does not wait for the page");
 }
 
 #[test]

@@ -57,6 +57,7 @@ mod packaged_units;
 mod ports;
 mod proxy;
 mod reach;
+mod relays;
 mod reload;
 mod restart;
 mod reuse;

@@ -35,6 +35,7 @@ impl From<&AdminCommand> for AdminRequest {
             AdminCommand::Sessions => AdminRequest::get("/api/v1/sessions"),
             AdminCommand::Services => AdminRequest::get("/api/v1/services"),
             AdminCommand::Names => AdminRequest::get("/api/v1/names"),
+            AdminCommand::Relays => AdminRequest::get("/api/v1/relays"),
             AdminCommand::Bans => AdminRequest::get("/api/v1/bans"),
             AdminCommand::Limits => AdminRequest::get("/api/v1/limits"),
             AdminCommand::Config => AdminRequest::get("/api/v1/config"),

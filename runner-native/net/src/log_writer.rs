@@ -195,8 +195,7 @@ impl Streams {
             // Still counted while it is written, so that twice the capacity is the most that is ever held.
             queue.bytes = 0;
             drop(queue);
-            let refused: u64 =
-                pieces.iter().map(|(output, bytes)| self.write_piece(*output, bytes)).sum();
+            let refused: u64 = pieces.iter().map(|(output, bytes)| self.write_piece(*output, bytes)).sum();
             let mut untold = refused;
             if dropped > 0 {
                 let (output, bytes) = (self.render_dropped)(dropped);

@@ -112,6 +112,11 @@ impl TunnelRegistry {
         self.shared.read().all().map(|tunnel| Arc::clone(&tunnel.domain)).collect()
     }
 
+    /// A number that changes with every change of a tunnel.
+    pub fn revision(&self) -> i64 {
+        self.shared.read().revision
+    }
+
     /// What state it is in.
     pub fn status(&self) -> RegistryStatus {
         let (queued_logs, dropped_logs) = self.shared.logs.counts();

@@ -81,8 +81,10 @@ impl AccessLog {
         let dropped = move |lines: u64| {
             let line = match format {
                 AccessLogFormat::Combined => {
-                    format!("# {lines} lines were left out: they came too fast, or the disk did not take them\n")
-                },
+                    format!(
+                        "# {lines} lines were left out: they came too fast, or the disk did not take them\n"
+                    )
+                }
                 AccessLogFormat::Json => format!("{{\"dropped\":{lines}}}\n"),
             };
             (Output::Out, line.into_bytes())

@@ -7,7 +7,7 @@
 
 mod remote;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +35,8 @@ pub(crate) struct Cluster {
     pub(crate) about: RelayRecord,
     /// Whose relays are of the cluster.
     peers: Vec<Address>,
+    /// The others.
+    found: Mutex<BTreeMap<NodeId, RelayRecord>>,
     remotes: Mutex<Remotes>,
     /// Owners whose services may have changed here.
     touched: Mutex<BTreeSet<Owner>>,
@@ -47,6 +49,16 @@ pub(crate) struct Cluster {
     has_news: AtomicBool,
 }
 
+/// Another relay.
+pub(crate) struct OtherRelay {
+    pub(crate) node: NodeId,
+    pub(crate) record: RelayRecord,
+    /// Whether visitors here reach its agents.
+    pub(crate) is_linked: bool,
+    /// Who is logged in there.
+    pub(crate) owners: Vec<Owner>,
+}
+
 impl Cluster {
     /// The relay of this record, together with others of its identity and of `peers`. Nothing is known of them yet.
     pub(crate) fn new(about: RelayRecord, mut peers: Vec<Address>, pool: PoolConfig, clock: Clock) -> Self {
@@ -55,6 +67,7 @@ impl Cluster {
             node: NodeId::new(Rng::new(clock::seed()).token::<NODE_BYTES>()),
             about,
             peers,
+            found: Mutex::default(),
             remotes: Mutex::new(Remotes::new(pool, clock)),
             touched: Mutex::default(),
             changed: bounded(1),
@@ -106,6 +119,21 @@ impl Cluster {
         self.remotes().links()
     }
 
+    /// Another relay is of the cluster.
+    pub(crate) fn handle_relay_found(&self, node: &NodeId, record: &RelayRecord) {
+        self.found_mut().insert(node.clone(), record.clone());
+    }
+
+    /// The other relays, as far as this one knows.
+    pub(crate) fn others(&self) -> Vec<OtherRelay> {
+        let (found, remotes) = (self.found_mut().clone(), self.remotes());
+        let other = |(node, record): (NodeId, RelayRecord)| {
+            let (is_linked, owners) = remotes.at(&node);
+            OtherRelay { node, record, is_linked, owners }
+        };
+        found.into_iter().map(other).collect()
+    }
+
     /// The lease ends then, unless the store answers again; `None`: the relay goes on with what it has.
     pub(crate) fn note_lease(&self, until: Option<Instant>, is_available: bool) {
         let until = until.map_or(NO_END, |until| until.as_micros());
@@ -121,6 +149,10 @@ impl Cluster {
     /// Waits until services may have changed here.
     pub(crate) async fn changed(&self) {
         let _change = self.changed.1.recv().await;
+    }
+
+    fn found_mut(&self) -> MutexGuard<'_, BTreeMap<NodeId, RelayRecord>> {
+        lock(&self.found)
     }
 
     fn remotes(&self) -> MutexGuard<'_, Remotes> {

@@ -21,8 +21,8 @@ use crate::http1::auth::bearer;
 use cloud::Cloud;
 pub use cloud::KeysError;
 pub(crate) use cloud::{CloudAccount, CloudTokenError};
-pub(crate) use key_fetch::KeyFetch;
 use hvym_tunnel_net::secret::Fingerprint;
+pub(crate) use key_fetch::KeyFetch;
 
 /// The prefix of a WebSocket subprotocol that carries a token.
 const OFFERED: &str = "token-";

@@ -10,6 +10,7 @@ mod actions;
 mod handlers;
 mod history;
 mod openapi;
+mod relays;
 mod reports;
 mod routes;
 mod server;
@@ -67,6 +68,11 @@ pub(crate) async fn answer(
         }
         Found::Route(route, parameter) => handlers::run(state, route.operation, parameter, &request).await,
     }
+}
+
+/// The relay and its counters, as JSON.
+pub(crate) fn status(state: &RelayState) -> String {
+    serde_json::to_string(&reports::status(state)).expect("texts and numbers are JSON")
 }
 
 /// `value` as JSON.

@@ -1,7 +1,7 @@
 //! Agents of CloudToLocalLLM: tokens in the upgrade, checked by the login service's keys.
 
-use hvym_tunnel_tests::http::Origin;
 use hvym_tunnel_tests::guests::{CLOUD, Guest, cloud_relay, write_config, write_private};
+use hvym_tunnel_tests::http::Origin;
 use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::tokens::{claims, hs256, rs256, sealed};
 use hvym_tunnel_tests::tunnel::Relay;

@@ -89,7 +89,11 @@ fn visitors_do_not_notice_a_full_disk_and_what_is_not_logged_is_counted() {
 
     limit(&relay, Some(1));
     visit(&relay, REQUESTS);
-    assert!(relay.program.event("database_lost")["message"].as_str().is_some_and(|why| why.contains("tunnels.db")));
+    assert!(
+        relay.program.event("database_lost")["message"]
+            .as_str()
+            .is_some_and(|why| why.contains("tunnels.db"))
+    );
     visit(&relay, REQUESTS);
     let access = "hvym_tunnel_relay_access_log_dropped_total";
     wait("lines are counted", || counter(&relay, access) >= 2.0 * REQUESTS as f64);
@@ -98,7 +102,10 @@ fn visitors_do_not_notice_a_full_disk_and_what_is_not_logged_is_counted() {
     visit(&relay, 10);
     wait("requests are logged again", || logged(&relay) >= Some(20));
     wait("what is missing is told", || {
-        fs::read_to_string(&log).expect("a log").lines().any(|line| line.starts_with("# ") && line.contains("left out"))
+        fs::read_to_string(&log)
+            .expect("a log")
+            .lines()
+            .any(|line| line.starts_with("# ") && line.contains("left out"))
     });
     // What waited for room is there by now, and nothing is lost without being counted.
     let dropped = counter(&relay, "tunely_request_logs_dropped_total");

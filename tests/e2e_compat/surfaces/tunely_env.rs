@@ -37,7 +37,15 @@ fn tunnel_of(version: &str, home: &Home) -> Option<String> {
     let line = server.says("Uvicorn running on");
     let port = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()).expect("a port");
     let mut create = python_tool(&folder, version, "tunely", home);
-    create.args(["tunnel", "create", "shop", "--api-key", KEY, "--server", &format!("http://127.0.0.1:{port}")]);
+    create.args([
+        "tunnel",
+        "create",
+        "shop",
+        "--api-key",
+        KEY,
+        "--server",
+        &format!("http://127.0.0.1:{port}"),
+    ]);
     let output = create.output().expect("the program starts");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let is_token = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '_' | '-');
@@ -66,12 +74,15 @@ fn a_relay_takes_the_place_of_tunelys_server_with_its_variables_and_tunnels() {
         let relay = start(home, &[("WS_TUNNEL_REDIS_URL", "redis://:hush@host"), ("TUNELY_DOMIAN", "hush")]);
         let guest = Guest::tunely(&relay, &token, false);
         let (status, list) = read(&relay, "/api/tunnels", &[FIELD]);
-        let names: Vec<&Value> = list.as_array().expect("a list").iter().map(|tunnel| &tunnel["domain"]).collect();
+        let names: Vec<&Value> =
+            list.as_array().expect("a list").iter().map(|tunnel| &tunnel["domain"]).collect();
         assert_eq!((status, names), (200, vec![&Value::from("shop")]), "{version}");
         drop(guest);
         assert_eq!(ask(&relay, "DELETE", "/api/tunnels/shop", &[FIELD], "").0.status(), 200);
         let (home, said) = stop(relay);
-        for words in ["1 tunnel(s) of sqlite", "without effect at this relay: WS_TUNNEL_REDIS_URL", "TUNELY_DOMIAN"] {
+        for words in
+            ["1 tunnel(s) of sqlite", "without effect at this relay: WS_TUNNEL_REDIS_URL", "TUNELY_DOMIAN"]
+        {
             assert!(said.contains(words), "{version}: {words}: {said}");
         }
         assert!(!said.contains("hush") && !said.contains(KEY) && !said.contains(&token), "{said}");

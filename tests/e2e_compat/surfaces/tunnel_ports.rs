@@ -27,7 +27,8 @@ fn bytes_that_come_to_the_port_of_a_tunnel_reach_its_agent_whatever_they_are() {
         let mut relay = relay_with(CONFIG, &["--tunnel-port", &format!("{port}=app")]);
         assert!(is_closed(port), "{version}: there is no agent");
         let mut connect = python_tool(&folder, version, "tunely", &relay.home);
-        let (server, target) = (format!("{}/ws/tunnel", relay.url()), format!("http://127.0.0.1:{}", Origin::echo().port));
+        let (server, target) =
+            (format!("{}/ws/tunnel", relay.url()), format!("http://127.0.0.1:{}", Origin::echo().port));
         connect.args(["connect", "-r", "0.2", "-s", &server, "-T", &target, "-t", TOKEN]);
         let _agent = Program::start(connect);
         relay.program.event("agent_joined");

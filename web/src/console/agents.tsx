@@ -38,7 +38,7 @@ export function short(agent: string): string {
 }
 
 export function AgentsPage(): JSX.Element {
-  const { value, failed, refresh } = usePolled(load, REFRESH_MS);
+  const { value, failed, refresh } = usePolled(load, REFRESH_MS, "agents");
   const [filter, setFilter] = useState("");
   const [asked, setAsked] = useState<Asked | undefined>();
   const close = (): void => {

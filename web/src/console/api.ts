@@ -1,6 +1,11 @@
 /** The relay's APIs for operators, by the session of this browser. Times are seconds since 1970. */
 
 const BASE = "/console/api";
+/** Where the relay tells what changes. */
+export const EVENTS = `${BASE}/events`;
+
+/** What it tells of that it has changed. */
+export type List = "agents" | "tunnels" | "audit";
 
 export interface Session {
   signed_in: boolean;
@@ -151,6 +156,22 @@ export interface Change {
   source_ip: string | null;
 }
 
+/** One of the relays of the domain. */
+export interface Relay {
+  node: string | null;
+  url: string;
+  address: string;
+  own: boolean;
+  linked: boolean;
+  agents: string[];
+}
+
+export interface Relays {
+  /** Whether what they share can be reached; nothing where there is one relay alone. */
+  store_available: boolean | null;
+  relays: Relay[];
+}
+
 export interface Limit {
   max: number | null;
   used: number | null;
@@ -220,6 +241,7 @@ export const history = (): Promise<History> => value<History>("/v1/history");
 export const agents = async (): Promise<Agent[]> => (await value<{ agents: Agent[] }>("/v1/agents")).agents;
 export const sessions = async (): Promise<AgentSession[]> => (await value<{ sessions: AgentSession[] }>("/v1/sessions")).sessions;
 export const services = async (): Promise<Service[]> => (await value<{ services: Service[] }>("/v1/services")).services;
+export const relays = (): Promise<Relays> => value<Relays>("/v1/relays");
 export const names = async (): Promise<Name[]> => (await value<{ names: Name[] }>("/v1/names")).names;
 export const bans = async (): Promise<Ban[]> => (await value<{ bans: Ban[] }>("/v1/bans")).bans;
 export const audit = async (): Promise<AuditRecord[]> => (await value<{ records: AuditRecord[] }>("/v1/audit")).records;

@@ -11,6 +11,7 @@ import * as api from "./api";
 import { AuditPage } from "./audit";
 import { BansPage } from "./bans";
 import { LimitsPage } from "./limits";
+import { useLive } from "./live";
 import { OverviewPage } from "./overview";
 import { SIGNED_OUT, type Polled, usePolled } from "./polled";
 import { RequestsPage } from "./requests";
@@ -79,6 +80,7 @@ function Console(props: { session: api.Session; onSignedOut: () => void }): JSX.
   const { session } = props;
   const [helping, setHelping] = useState(false);
   const status = usePolled(api.status, STATUS_MS);
+  useLive(status.put);
   const hash = useHash().split("/")[0];
   const shown = PAGES.find((page) => page.hash === hash) ?? PAGES[0]!;
   useKeys({

@@ -25,7 +25,7 @@ export function AuditPage(props: PageProps): JSX.Element {
 }
 
 function Records(): JSX.Element {
-  const { value, failed } = usePolled(api.audit, REFRESH_MS);
+  const { value, failed } = usePolled(api.audit, REFRESH_MS, "audit");
   const [kind, setKind] = useState("");
   const kinds = useMemo(() => [...new Set(value?.map((record) => record.action))].sort(), [value]);
   const shown = value?.filter((record) => kind === "" || record.action === kind) ?? [];
@@ -71,7 +71,7 @@ function words(action: string): string {
 }
 
 function Changes(): JSX.Element {
-  const { value, failed } = usePolled(api.changes, REFRESH_MS);
+  const { value, failed } = usePolled(api.changes, REFRESH_MS, "tunnels");
   return (
     <Section title="Changes of tunnels">
       {failed !== undefined && <p class="notice none">{failed}</p>}

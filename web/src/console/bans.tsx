@@ -31,7 +31,7 @@ async function load(): Promise<Known> {
 }
 
 export function BansPage(): JSX.Element {
-  const { value, failed, refresh } = usePolled(load, REFRESH_MS);
+  const { value, failed, refresh } = usePolled(load, REFRESH_MS, "audit");
   const [banning, setBanning] = useState(false);
   const [lifting, setLifting] = useState<string | undefined>();
   const add = (

@@ -3,14 +3,16 @@ import type { JSX } from "preact";
 
 import { Chart } from "../shared/chart";
 import { CopyButton } from "../shared/copy";
-import { size, whole } from "../shared/format";
+import { count, size, whole } from "../shared/format";
 import { Section } from "../shared/section";
+import { short } from "./agents";
 import * as api from "./api";
 import type { PageProps } from "./app";
 import { usePolled } from "./polled";
 
 /** The interval of a point. */
 const HISTORY_MS = 10_000;
+const RELAYS_MS = 5000;
 
 export function OverviewPage(props: PageProps): JSX.Element {
   const { value: status } = props.status;
@@ -37,6 +39,7 @@ export function OverviewPage(props: PageProps): JSX.Element {
           </div>
         </Section>
       )}
+      <Relays />
       <Section title="Last hour">
         {history.failed !== undefined && <p class="notice none">{history.failed}</p>}
         {history.value === undefined ? (
@@ -48,6 +51,49 @@ export function OverviewPage(props: PageProps): JSX.Element {
         )}
       </Section>
     </>
+  );
+}
+
+/** The relays of the domain, where there are several. */
+function Relays(): JSX.Element | null {
+  const { value, failed } = usePolled(api.relays, RELAYS_MS, "agents");
+  if (failed === undefined && (value === undefined || value.store_available === null)) return null;
+  return (
+    <Section title={value === undefined ? "Relays" : `Relays (${whole(value.relays.length)})`}>
+      {failed !== undefined && <p class="notice none">{failed}</p>}
+      {value?.store_available === false && <p class="notice none">What the relays share cannot be reached: what is known of the others goes on to hold.</p>}
+      {value?.relays.map((relay) => (
+        <RelayLine key={relay.node} relay={relay} />
+      ))}
+    </Section>
+  );
+}
+
+function RelayLine(props: { relay: api.Relay }): JSX.Element {
+  const { relay } = props;
+  const state = relay.own ? "this one" : relay.linked ? "linked" : "not linked";
+  return (
+    <details class="agent">
+      <summary>
+        <span class={`dot ${relay.linked ? "good" : "bad"}`} aria-hidden="true" />
+        <b class="mono">{relay.url}</b>
+        <span class="grow hint">{state}</span>
+        <span class="hint numbers">{count(relay.agents.length, "agent")}</span>
+      </summary>
+      <div class="inside">
+        <div class="line">
+          <span class="hint">Its address</span>
+          <span class="mono grow">{relay.address}</span>
+        </div>
+        {relay.agents.map((agent) => (
+          <div class="line" key={agent}>
+            <span class="mono" title={agent}>
+              {short(agent)}
+            </span>
+          </div>
+        ))}
+      </div>
+    </details>
   );
 }
 

@@ -1,17 +1,31 @@
 /** What the relay says, asked for again and again while somebody looks. */
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
-import type { ApiError } from "./api";
+import type { ApiError, List } from "./api";
 
 export interface Polled<T> {
   value: T | undefined;
   /** Why nothing is known, or nothing new. */
   failed: string | undefined;
   refresh: () => void;
+  /** Takes over what came in another way. */
+  put: (value: T) => void;
 }
 
 /** Whoever listens is told that the session is over. */
 export const SIGNED_OUT = "console-signed-out";
+
+/** Whoever listens is told which lists have changed. */
+export const CHANGED = "console-changed";
+
+/** How much more seldom it is asked while the relay tells what changes: counters change all the time. */
+const CALM = 4;
+let isLive = false;
+
+/** Whether the relay tells what changes. */
+export function setLive(live: boolean): void {
+  isLive = live;
+}
 
 /** Tells that the session is over, if that is why something failed. Returns the words for it. */
 export function told(error: Error): string {
@@ -19,8 +33,8 @@ export function told(error: Error): string {
   return error.message;
 }
 
-/** `load` is asked at once, when it changes, and every `ms` milliseconds; never twice at a time, and not behind other tabs. */
-export function usePolled<T>(load: () => Promise<T>, ms: number): Polled<T> {
+/** `load` is asked at once, when it or the relay's `list` changes, and every `ms` milliseconds; never twice at a time, and not behind other tabs. */
+export function usePolled<T>(load: () => Promise<T>, ms: number, list?: List): Polled<T> {
   const [value, setValue] = useState<T | undefined>();
   const [failed, setFailed] = useState<string | undefined>();
   const asked = useRef<() => Promise<T>>(load);
@@ -52,12 +66,25 @@ export function usePolled<T>(load: () => Promise<T>, ms: number): Polled<T> {
     const seen = (): void => {
       if (!document.hidden) look();
     };
-    const timer = setInterval(seen, ms);
+    const heard = (event: Event): void => {
+      if (list !== undefined && (event as CustomEvent<string[]>).detail.includes(list)) seen();
+    };
+    let turn = 0;
+    const timer = setInterval(() => {
+      turn += 1;
+      if (!isLive || turn % CALM === 0) seen();
+    }, ms);
+    addEventListener(CHANGED, heard);
     document.addEventListener("visibilitychange", seen);
     return () => {
       clearInterval(timer);
+      removeEventListener(CHANGED, heard);
       document.removeEventListener("visibilitychange", seen);
     };
-  }, [load, ms, look]);
-  return { value, failed, refresh: look };
+  }, [load, ms, list, look]);
+  const put = useCallback((told: T): void => {
+    setValue(told);
+    setFailed(undefined);
+  }, []);
+  return { value, failed, refresh: look, put };
 }

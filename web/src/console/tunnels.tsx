@@ -34,7 +34,7 @@ type Asked = { what: "create" } | { what: "edit" | "rotate" | "delete" | "disabl
 
 export function TunnelsPage(props: PageProps): JSX.Element {
   const { has_tunnels: isKept } = props.session;
-  const { value, failed, refresh } = usePolled(load, REFRESH_MS);
+  const { value, failed, refresh } = usePolled(load, REFRESH_MS, "tunnels");
   const [asked, setAsked] = useState<Asked | undefined>();
   const [unchanged, setUnchanged] = useState<string | undefined>();
   const close = (): void => {

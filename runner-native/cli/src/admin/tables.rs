@@ -40,6 +40,7 @@ const SERVICES: [Column; 6] = [
 ];
 const NAMES: [Column; 4] =
     [("NAME", "name"), ("ORIGIN", "origin"), ("CONNECTED", "connected"), ("AGENT", "agent")];
+const RELAYS: [Column; 4] = [("RELAY", "url"), ("OWN", "own"), ("LINKED", "linked"), ("AGENTS", "agents")];
 const BANS: [Column; 3] = [("SUBJECT", "subject"), ("UNTIL", "until"), ("REASON", "reason")];
 const AUDIT: [Column; 5] =
     [("AT", "at"), ("ACTION", "action"), ("AGENT", "agent"), ("PEER", "peer"), ("DETAIL", "detail")];
@@ -54,6 +55,7 @@ pub(super) fn text(command: &AdminCommand, answer: &Value) -> String {
         AdminCommand::Sessions => table(&SESSIONS, rows(&answer["sessions"])),
         AdminCommand::Services => table(&SERVICES, rows(&answer["services"])),
         AdminCommand::Names => table(&NAMES, rows(&answer["names"])),
+        AdminCommand::Relays => table(&RELAYS, rows(&answer["relays"])),
         AdminCommand::Bans => table(&BANS, rows(&answer["bans"])),
         AdminCommand::Audit { .. } => table(&AUDIT, rows(&answer["records"])),
         AdminCommand::Limits => table(&LIMITS, limits(&answer["limits"])),

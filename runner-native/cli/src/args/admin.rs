@@ -65,6 +65,8 @@ pub(crate) enum AdminCommand {
     Services,
     /// Names beside those made of addresses, and who has them
     Names,
+    /// The relays of the domain, and who is at each
+    Relays,
     /// End the sessions of an agent, which may log in again
     Kick {
         /// Its address, or the name of an agent that has a token

@@ -14,8 +14,8 @@ use crate::exit::{EXIT_CODES, ExitError};
 use hvym_tunnel_net::key::Source;
 use hvym_tunnel_relay::config::{
     AdmissionSettings, ClusterSettings, GuestOptions, HttpsSettings, IngressSettings, KeepaliveSettings,
-    Limits, LoginSettings, NameSettings, PublicSettings, RelayOptions, RestartSettings, TunnelPortSettings, UpstreamSettings,
-    VisitorSettings,
+    Limits, LoginSettings, NameSettings, PublicSettings, RelayOptions, RestartSettings, TunnelPortSettings,
+    UpstreamSettings, VisitorSettings,
 };
 
 const AFTER: &str = "\

@@ -101,7 +101,8 @@ pub(super) fn with_variables(
     }
     let options = command.find_subcommand(COMMAND);
     let is_typed = |long: &str| {
-        let option = options.and_then(|options| options.get_arguments().find(|one| one.get_long() == Some(long)));
+        let option =
+            options.and_then(|options| options.get_arguments().find(|one| one.get_long() == Some(long)));
         let source = option.and_then(|option| relay.value_source(option.get_id().as_str()));
         matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
     };
@@ -202,7 +203,8 @@ impl TunelyEnv {
     /// The ports of tunnels, as `--tunnel-port` has them.
     fn tunnel_ports(&self) -> Result<Vec<String>, ExitError> {
         let host = self.get("TCP_LISTEN_HOST").map_or("127.0.0.1", |(_, host)| host);
-        let host = if host.contains(':') { format!("[{}]", host.trim_matches(['[', ']'])) } else { host.to_owned() };
+        let host =
+            if host.contains(':') { format!("[{}]", host.trim_matches(['[', ']'])) } else { host.to_owned() };
         let listed = self.get("TCP_LISTEN");
         let pairs = listed.iter().flat_map(|(name, list)| {
             let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -300,7 +302,8 @@ impl TunelyEnv {
             suffix.unwrap_or_default().to_owned()
         };
         let is = |known: &[&str], name: &String| known.contains(&suffix(name).as_str());
-        let ignored: Vec<&str> = self.0.keys().filter(|name| is(&IGNORED, name)).map(String::as_str).collect();
+        let ignored: Vec<&str> =
+            self.0.keys().filter(|name| is(&IGNORED, name)).map(String::as_str).collect();
         let mut notes = Vec::new();
         if !ignored.is_empty() {
             notes.push(format!("without effect at this relay: {}", ignored.join(", ")));
@@ -351,9 +354,11 @@ mod tests {
         let expected = "--path-names --listen=127.0.0.1:8080 --domain=tunnel.example --response-timeout=121 \
             --allow-origin=https://a.example --allow-origin=https://b.example --public-scheme=https --tokens-only";
         assert_eq!(words(&public, &[]).as_deref(), Ok(expected));
-        let typed = ["listen", "domain", "response-timeout", "allow-origin", "public-scheme", "path-names", "open"];
+        let typed =
+            ["listen", "domain", "response-timeout", "allow-origin", "public-scheme", "path-names", "open"];
         assert_eq!(words(&public, &typed).as_deref(), Ok(""));
-        let tls = [("TUNELY_DOMAIN", "t.example"), ("TUNELY_SSL_CERT_FILE", "c"), ("TUNELY_SSL_KEY_FILE", "k")];
+        let tls =
+            [("TUNELY_DOMAIN", "t.example"), ("TUNELY_SSL_CERT_FILE", "c"), ("TUNELY_SSL_KEY_FILE", "k")];
         let expected =
             "--path-names --listen=0.0.0.0:8000 --domain=t.example --tls-cert=c --tls-key=k --tokens-only";
         assert_eq!(words(&tls, &[]).as_deref(), Ok(expected));
@@ -418,12 +423,18 @@ mod tests {
         assert_eq!((tunely.jwt_secret, tunely.max_tunnels_per_owner), (Some(Secret::from(secret)), 3));
         assert_eq!(tunely.instruction.as_deref(), Some("ask ops"));
         let hook = guests.webhook.expect("it is told");
-        assert_eq!((hook.url.to_string(), hook.secret), ("http://hooks.example/in".to_owned(), Some(Secret::from("hush"))));
+        assert_eq!(
+            (hook.url.to_string(), hook.secret),
+            ("http://hooks.example/in".to_owned(), Some(Secret::from("hush")))
+        );
         let own = TunelyOptions { admin_key: Some(Fingerprint::new(b"own")), ..TunelyOptions::default() };
         let mut guests = GuestOptions { tunely: Some(own.clone()), ..GuestOptions::default() };
         env.add_to(&mut guests).expect("they are right");
         let tunely = guests.tunely.expect("it is served");
-        assert_eq!((tunely.admin_key, tunely.max_tunnels_per_owner), (own.admin_key, own.max_tunnels_per_owner));
+        assert_eq!(
+            (tunely.admin_key, tunely.max_tunnels_per_owner),
+            (own.admin_key, own.max_tunnels_per_owner)
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #![allow(clippy::result_large_err, reason = "a refusal is the response itself, made once and sent")]
 
 mod cookie;
+mod events;
 mod origin;
 mod page;
 mod sign_in;
@@ -73,6 +74,10 @@ pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> 
         ("/api/session", _) => Some(wrong_method("GET, POST, DELETE")),
         ("/api/challenge", _) => Some(wrong_method("POST")),
         _ if signed_in.is_none() => Some(json::detail(StatusCode::UNAUTHORIZED, "sign in first")),
+        ("/api/events", &Method::GET) => {
+            cookie::secret(state, request.headers()).map(|secret| events::answer(state, secret))
+        }
+        ("/api/events", _) => Some(wrong_method("GET")),
         _ => for_operator(visitor, &api, request).await,
     }
 }
@@ -100,7 +105,15 @@ fn is_there(state: &RelayState) -> bool {
 
 /// The session of a request, unless its key or identity is not the operator's any more.
 fn signed_in(state: &RelayState, request: &Request<RequestBody>) -> Option<SignedIn> {
-    let secret = cookie::secret(state, request.headers())?;
+    find(state, cookie::secret(state, request.headers())?)
+}
+
+/// Whether this is the secret of a session.
+fn is_signed_in(state: &RelayState, secret: &str) -> bool {
+    find(state, secret).is_some()
+}
+
+fn find(state: &RelayState, secret: &str) -> Option<SignedIn> {
     let signed_in = state.console.find(secret, state.clock.now())?;
     let is_operator = match &signed_in.by {
         Credential::Key(key) => state.live.get().is_operator_key(key),

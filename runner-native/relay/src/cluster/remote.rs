@@ -48,6 +48,14 @@ impl Remotes {
         self.links.len()
     }
 
+    /// Whether there is a link to this relay, and who is at it.
+    pub(super) fn at(&self, node: &NodeId) -> (bool, Vec<Owner>) {
+        let owners = self.agents.keys().filter(|id| id.node == *node).map(|id| id.owner.clone());
+        let mut owners: Vec<Owner> = owners.collect();
+        owners.dedup();
+        (self.links.contains_key(node), owners)
+    }
+
     /// Another relay serves this.
     fn serve(&mut self, sessions: &SessionTable, key: &ServiceKey, node: &NodeId, record: ServiceRecord) {
         let id = RemoteId { node: node.clone(), owner: key.owner.clone(), instance: record.instance.clone() };
@@ -223,6 +231,7 @@ impl Cluster {
 
     /// Another relay is gone: nobody waits for what it was asked.
     pub(crate) fn handle_relay_lost(&self, node: &NodeId) {
+        self.found_mut().remove(node);
         let mut remotes = self.remotes();
         remotes.logins.remove(node);
         let link = remotes.links.get(node).cloned();

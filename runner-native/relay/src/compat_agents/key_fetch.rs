@@ -98,8 +98,8 @@ mod tests {
     use hvym_tunnel_net::runtime::Runtime;
     use smol::future::poll_once;
 
-    use super::*;
     use super::super::cloud::CloudTokenError;
+    use super::*;
     use crate::config::{CloudKeys, CloudOptions};
 
     const SET: &str = include_str!("../../../../tests/golden/guests/jwks.json");
@@ -182,8 +182,11 @@ mod tests {
         assert_eq!(refusal(&cloud, "other"), UNKNOWN);
         let failed = |outcome: &Result<(), KeysError>| outcome.as_ref().err().map(ToString::to_string);
         let reports: Vec<_> = reports(fetch, 4).iter().map(failed).collect();
-        assert!(matches!(&reports[..], [None, Some(first), Some(second), None]
-            if first.ends_with("status 500") && second.contains("no key")), "{reports:?}");
+        assert!(
+            matches!(&reports[..], [None, Some(first), Some(second), None]
+            if first.ends_with("status 500") && second.contains("no key")),
+            "{reports:?}"
+        );
     }
 
     #[test]

@@ -274,7 +274,8 @@ impl Text<'_> {
             (None, Some(path), None) => CloudKeys::Public(self.beside(path.get_ref())),
             (None, None, Some(url)) => CloudKeys::Fetched(self.jwks_url(&url)?),
             _ => {
-                let what = "[cloud] needs one of jwks_url, jwks_file and shared_key_file, to check tokens with";
+                let what =
+                    "[cloud] needs one of jwks_url, jwks_file and shared_key_file, to check tokens with";
                 return Err(self.mistake(at, what.to_owned()));
             }
         };

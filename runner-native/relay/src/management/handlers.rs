@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::actions::{ActionError, BanSubject, KickSubject, ban, kick, unban};
 use super::routes::{Operation, decoded};
 use super::shapes::{DoneReport, EndedReport, NewBan, NewDrain, NewKick};
-use super::{ApiResponse, content, error, history, json, openapi, reports};
+use super::{ApiResponse, content, error, history, json, openapi, relays, reports};
 use crate::access::BanError;
 use crate::audit::MAX_LATEST;
 use crate::relay_state::RelayState;
@@ -38,6 +38,7 @@ pub(super) async fn run(
         Operation::Sessions => json(ok, &reports::sessions(state)),
         Operation::Services => json(ok, &reports::service_list(state)),
         Operation::Names => json(ok, &reports::names(state)),
+        Operation::Relays => json(ok, &relays::report(state)),
         Operation::Bans => json(ok, &reports::bans(state)),
         Operation::Limits => json(ok, &reports::limits(state)),
         Operation::Config => json(ok, &reports::config(state)),

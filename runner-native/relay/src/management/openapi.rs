@@ -4,6 +4,7 @@ use http::Method;
 use hvym_tunnel_net::openapi::{self, ApiSchemas, OperationDescription, response};
 use serde_json::{Map, Value, json};
 
+use super::relays::RelaysReport;
 use super::routes::{ApiRoute, Level, Operation, ROUTES};
 use super::shapes::{
     AgentsReport, AuditReport, BansReport, ConfigReport, DoneReport, EndedReport, ErrorReport, HistoryReport,
@@ -61,6 +62,7 @@ fn success(operation: Operation, schemas: &mut ApiSchemas) -> Value {
         Operation::Sessions => schemas.answer::<SessionsReport>(),
         Operation::Services => schemas.answer::<ServicesReport>(),
         Operation::Names => schemas.answer::<NamesReport>(),
+        Operation::Relays => schemas.answer::<RelaysReport>(),
         Operation::Bans => schemas.answer::<BansReport>(),
         Operation::Kick | Operation::Ban => schemas.answer::<EndedReport>(),
         Operation::Limits => schemas.answer::<LimitsReport>(),

@@ -35,15 +35,25 @@ fn present(state: &RelayState) -> Vec<(SessionKey, AgentSession, Joined)> {
     entries.filter_map(joined).collect()
 }
 
+fn distinct(present: &[(SessionKey, AgentSession, Joined)]) -> Vec<Owner> {
+    let mut owners: Vec<Owner> = present.iter().map(|(_, _, joined)| joined.owner.clone()).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    owners
+}
+
+/// Who is logged in.
+pub(super) fn owners(state: &RelayState) -> Vec<Owner> {
+    distinct(&present(state))
+}
+
 fn services(live: &AgentSession) -> Vec<String> {
     live.session.look(|session| session.services().iter().map(|service| service.name.clone()).collect())
 }
 
 pub(super) fn status(state: &RelayState) -> StatusReport {
     let (counts, present) = (state.metrics.counts(), present(state));
-    let mut owners: Vec<&Owner> = present.iter().map(|(_, _, joined)| &joined.owner).collect();
-    owners.sort_unstable();
-    owners.dedup();
+    let owners = distinct(&present);
     let options = &state.settings.options;
     StatusReport {
         version: env!("CARGO_PKG_VERSION"),
@@ -221,6 +231,7 @@ pub(super) fn config(state: &RelayState) -> ConfigReport {
         ("keepalive", group(&options.keepalive)),
         ("limits", group(&options.limits)),
         ("visitors", group(&options.visitors)),
+        ("tunnel_ports", group(&options.tunnel_ports)),
         (
             "compat",
             json!({

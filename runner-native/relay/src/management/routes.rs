@@ -18,6 +18,7 @@ pub(super) enum Operation {
     Sessions,
     Services,
     Names,
+    Relays,
     Bans,
     Ban,
     Unban,
@@ -46,7 +47,7 @@ pub(super) type Found<'a> = api_routes::Found<'a, Level, Operation>;
 
 /// The table.
 #[rustfmt::skip]
-pub(super) static ROUTES: [ApiRoute; 19] = [
+pub(super) static ROUTES: [ApiRoute; 20] = [
     route(Method::GET, "/healthz", Level::Anyone, Operation::Alive, "Whether the process answers"),
     route(Method::GET, "/readyz", Level::Anyone, Operation::Ready, "Whether visitors are served: by a request of the relay to itself, at most one a second"),
     route(Method::GET, "/metrics", Level::Anyone, Operation::Metrics, "Metrics in Prometheus' text format"),
@@ -57,6 +58,7 @@ pub(super) static ROUTES: [ApiRoute; 19] = [
     route(Method::GET, "/api/v1/sessions", Level::Operator, Operation::Sessions, "The sessions of agents, and what they carried"),
     route(Method::GET, "/api/v1/services", Level::Operator, Operation::Services, "The services, and where they are reached"),
     route(Method::GET, "/api/v1/names", Level::Operator, Operation::Names, "Names beside those made of addresses, and who has them"),
+    route(Method::GET, "/api/v1/relays", Level::Operator, Operation::Relays, "The relays of the domain, and who is at each"),
     route(Method::GET, "/api/v1/bans", Level::Operator, Operation::Bans, "Who is banned, until when, and why"),
     route(Method::POST, "/api/v1/bans", Level::Operator, Operation::Ban, "Ban an identity or a network, and end its sessions"),
     route(Method::DELETE, "/api/v1/bans/{subject}", Level::Operator, Operation::Unban, "Lift a ban"),

@@ -216,6 +216,7 @@ impl<'a> ClusterTask<'a> {
                     return tracing::warn!(%node, address = %record.address, "a relay that is none of --cluster-peer");
                 }
                 tracing::info!(%node, url = record.url, "another relay");
+                self.cluster.handle_relay_found(&node, &record);
                 let dialling = dialer::run(Arc::clone(self.state), node.clone(), record, self.trust.clone());
                 self.dialers.insert(node, spawn(dialling));
             }

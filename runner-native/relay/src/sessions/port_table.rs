@@ -47,7 +47,6 @@ impl PortTable {
         }
     }
 
-
     fn lock(&self) -> Option<MutexGuard<'_, Rows>> {
         self.rows.as_ref().map(|rows| rows.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,5 +1,6 @@
 //! The bodies of responses: of the relay itself, or streamed from a service.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
 use hvym_tunnel_pages::{Format, Page};
 use hyper::body::{Body, Frame, SizeHint};
 
@@ -20,6 +22,8 @@ pub(crate) type Answer = Response<ResponseBody>;
 pub(crate) enum ResponseBody {
     /// Of the relay, complete.
     Whole(Full<Bytes>),
+    /// Of the relay, as it comes about.
+    Streamed(UnsyncBoxBody<Bytes, Infallible>),
     /// Of a service, streamed.
     Relayed(Relayed),
     /// The same, seen by the log.
@@ -35,12 +39,8 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ServiceError>>> {
         match self.get_mut() {
-            ResponseBody::Whole(body) => match Pin::new(body).poll_frame(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(None) => Poll::Ready(None),
-                Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
-                Poll::Ready(Some(Err(never))) => match never {},
-            },
+            ResponseBody::Whole(body) => infallible(Pin::new(body).poll_frame(cx)),
+            ResponseBody::Streamed(body) => infallible(Pin::new(body).poll_frame(cx)),
             ResponseBody::Relayed(relayed) => relayed.poll_frame(cx),
             ResponseBody::Logged(logged) => {
                 let frame = logged.0.poll_frame(cx);
@@ -53,6 +53,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             ResponseBody::Whole(body) => body.is_end_stream(),
+            ResponseBody::Streamed(body) => body.is_end_stream(),
             ResponseBody::Relayed(relayed) => relayed.is_end_stream(),
             ResponseBody::Logged(logged) => logged.0.is_end_stream(),
         }
@@ -61,10 +62,22 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             ResponseBody::Whole(body) => body.size_hint(),
+            ResponseBody::Streamed(body) => body.size_hint(),
             ResponseBody::Relayed(relayed) => relayed.size_hint(),
             ResponseBody::Logged(logged) => logged.0.size_hint(),
         }
     }
+}
+
+fn infallible(
+    frame: Poll<Option<Result<Frame<Bytes>, Infallible>>>,
+) -> Poll<Option<Result<Frame<Bytes>, ServiceError>>> {
+    frame.map(|frame| {
+        frame.map(|frame| match frame {
+            Ok(frame) => Ok(frame),
+            Err(never) => match never {},
+        })
+    })
 }
 
 /// The body of an answer that has none.
