@@ -159,7 +159,6 @@ impl AgentReports {
         let Report::Ready { url, private, .. } = report else { return };
         if !private && self.has_keys.load(Ordering::Relaxed) {
             if self.shows_code.load(Ordering::Relaxed) {
-                #[cfg(unix)]
                 crate::qr_code::show(url, &self.reporter);
             }
             self.reporter.note(KEYS_HINT);

@@ -29,7 +29,6 @@ mod manager_client;
 mod mcp;
 mod memory;
 mod passphrase;
-#[cfg(unix)]
 mod qr_code;
 mod registry;
 mod relay;

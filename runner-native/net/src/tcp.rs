@@ -5,7 +5,6 @@ use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use futures_util::future::poll_fn;
 use futures_util::io::{AsyncRead, AsyncWrite};
@@ -17,6 +16,7 @@ use std::os::fd::AsFd as AsSource;
 use std::os::windows::io::AsSocket as AsSource;
 
 use super::registration::Registration;
+#[cfg(unix)]
 use super::timer::Timer;
 
 /// A TCP connection. Only one task at a time may use it.
@@ -27,7 +27,8 @@ pub type Tcp = SocketStream<std::net::TcpStream>;
 pub type Unix = SocketStream<std::os::unix::net::UnixStream>;
 
 /// How long a connect to a Unix socket waits while the backlog of the listener is full, for which the kernel has no event.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
+#[cfg(unix)]
+const BACKLOG_PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// What a [`SocketStream`] needs of a socket.
 pub trait StreamSocket: AsSource + Send + Sync + 'static {

@@ -23,7 +23,9 @@ use crate::access::{AgentLists, Bans, NetworkBans};
 use crate::access_log::AccessLog;
 use crate::acme::{AcmeSource, LiveHosts};
 use crate::agent_conn::name_requests;
-use crate::config::{CONTROL_SOCKET, RelayOptions, RestartSettings, StateSettings};
+#[cfg(unix)]
+use crate::config::CONTROL_SOCKET;
+use crate::config::{RelayOptions, RestartSettings, StateSettings};
 use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;

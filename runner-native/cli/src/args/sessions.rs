@@ -54,9 +54,16 @@ impl SessionArgs {
 
     /// What others may know of this process.
     pub(crate) fn label(&self) -> Option<String> {
-        self.tell_process.then(|| {
-            let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-            format!("{host}, process {}", std::process::id())
-        })
+        self.tell_process.then(|| format!("{}, process {}", host_name(), std::process::id()))
     }
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "a computer".to_owned())
 }

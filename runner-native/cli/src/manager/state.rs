@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hvym_tunnel_manager::TunnelManager;
-use hvym_tunnel_manager::api::ApiError;
 use hvym_tunnel_manager::remembered::Remembered;
 use hvym_tunnel_state::{StateDb, UnixMillis};
 
@@ -20,7 +19,7 @@ pub(super) fn refuse_second(socket: &Path) -> Result<(), ExitError> {
     #[cfg(unix)]
     if std::os::unix::net::UnixStream::connect(socket).is_ok() {
         let (at, reason) = (socket.display().to_string(), "another program listens there".to_owned());
-        return Err(ApiError::Listen { at, reason, is_taken: true }.into());
+        return Err(hvym_tunnel_manager::api::ApiError::Listen { at, reason, is_taken: true }.into());
     }
     #[cfg(not(unix))]
     let _none_there = socket;
