@@ -1,7 +1,7 @@
-//! The cargo that started this program, called again without what it said about this program.
+//! Programs that this one calls, first of all the cargo that started it, without what that said about this program.
 
 use std::env;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
@@ -36,4 +36,9 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("{command:?}"))?;
     ensure!(status.success(), "{command:?}: {status}");
     Ok(())
+}
+
+/// Whether a program is there and works.
+pub(crate) fn runs(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  programs --+--> archive per target   --+
-//!  manual   --+--> Debian package         +--> SHA256SUMS --> install.sh, formula, PKGBUILD
+//!  manual   --+--> Debian package         +--> SHA256SUMS --> install.sh, formula, PKGBUILD, winget's manifests
 //!  licences --+--> list of components   --+
-//!  wheel and npm package, if they are built
+//!  wheels and npm package, if they are built
 //! ```
 
 mod archive;
@@ -17,13 +17,15 @@ mod manifests;
 mod sbom;
 mod stage;
 mod targets;
+mod toolchain;
 mod versions;
+mod zip;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
@@ -34,7 +36,7 @@ use components::Components;
 use stage::Stage;
 use targets::Target;
 
-const USAGE: &str = "usage: cargo xtask dist [--target TRIPLE].. [--check [--program FILE] [--libraries FOLDER]] \
+const USAGE: &str = "usage: cargo xtask dist [--target TRIPLE].. [--check] [--program FILE] [--libraries FOLDER] \
     [--out FOLDER] [--base-url URL]";
 
 /// What to make.
@@ -42,7 +44,7 @@ struct Options {
     targets: Vec<Target>,
     /// Pack a debug build, to see whether everything fits together.
     is_check: bool,
-    /// In place of that build.
+    /// In place of that build of this machine.
     program: Option<PathBuf>,
     /// Where the C library is, in place of one that is built.
     libraries: Option<PathBuf>,
@@ -70,11 +72,12 @@ impl Options {
             }
         }
         if options.is_check {
-            ensure!(options.targets.is_empty(), "--check packs a build of this machine: {USAGE}");
-            options.targets = vec![Target::host()?];
+            if options.targets.is_empty() {
+                options.targets = vec![Target::host()?];
+            }
             options.base_url.get_or_insert_with(|| check::BASE_URL.to_owned());
         } else if options.targets.is_empty() {
-            options.targets = Target::STATIC.into();
+            options.targets = Target::DEFAULT.into();
         }
         Ok(options)
     }
@@ -110,7 +113,8 @@ fn make(options: &Options) -> Result<String> {
     let manual = stage::Manual::generate(&own, &target().join("dist-manual"))?;
     let mut made = Made { out: &options.out, artifacts: Vec::new() };
     for target in &options.targets {
-        let program = if options.is_check { own.clone() } else { program(*target)? };
+        let is_own = Target::host().is_ok_and(|host| host == *target);
+        let program = if is_own { own.clone() } else { program(*target, options.is_check)? };
         let components = Components::of(*target)?;
         let stage = Stage {
             version: &version,
@@ -120,16 +124,17 @@ fn make(options: &Options) -> Result<String> {
             manual: &manual,
         };
         let name = stage.name();
-        made.put(format!("{name}.tar.gz"), Some(*target), &archive::tar_gz(&stage.archive()?, packing)?)?;
+        let archive = format!("{name}.{}", target.archive_suffix());
+        made.put(archive, Some(*target), &stage.archive(packing)?)?;
         made.put(format!("{name}.cdx.json"), None, &sbom::cyclone_dx(&version, *target, &components))?;
-        let architecture = target.debian_architecture();
-        let package = debian::package(&stage.debian()?, &version, architecture, packing)?;
-        made.put(format!("hvym-tunnel_{version}_{architecture}.deb"), None, &package)?;
+        if let Some(architecture) = target.debian_architecture() {
+            let package = debian::package(&stage.debian()?, &version, architecture, packing)?;
+            made.put(format!("hvym-tunnel_{version}_{architecture}.deb"), None, &package)?;
+        }
     }
-    let libraries = options.libraries.clone();
-    let libraries = libraries.map_or_else(|| c_library::build(options.is_check), Ok)?;
-    let (name, content) = c_library::archive(&version, &libraries, packing)?;
-    made.put(name, None, &content)?;
+    if let Some((name, content)) = c_library_archive(options, &version, packing)? {
+        made.put(name, None, &content)?;
+    }
     for (name, content) in packages_of_others(&version, packing)? {
         made.put(name, None, &content)?;
     }
@@ -139,6 +144,21 @@ fn make(options: &Options) -> Result<String> {
         }
     }
     made.sums()
+}
+
+/// The C library, which is for this machine; none where only other systems are tried.
+fn c_library_archive(
+    options: &Options,
+    version: &str,
+    packing: Packing,
+) -> Result<Option<(String, Vec<u8>)>> {
+    let is_for_this = Target::host().is_ok_and(|host| options.targets.contains(&host));
+    if options.is_check && !is_for_this {
+        return Ok(None);
+    }
+    let libraries = options.libraries.clone();
+    let libraries = libraries.map_or_else(|| c_library::build(options.is_check), Ok)?;
+    c_library::archive(version, &libraries, packing).map(Some)
 }
 
 /// What was made so far.
@@ -164,12 +184,16 @@ impl Made<'_> {
     }
 }
 
-/// Builds the program as people get it.
-fn program(built_for: Target) -> Result<PathBuf> {
-    let mut build = cargo(["build", "--release", "--locked", "--package", "hvym-tunnel", "--target"]);
-    build.arg(built_for.triple()).envs(built_for.build_environment(&target().join("dist-tools"))?);
+/// Builds the program as people get it, or quickly.
+fn program(built_for: Target, is_quick: bool) -> Result<PathBuf> {
+    let mut build = cargo(["build", "--locked", "--package", "hvym-tunnel", "--target"]);
+    build.arg(built_for.triple()).envs(toolchain::environment(built_for, &target().join("dist-tools"))?);
+    let profile = if is_quick { "debug" } else { "release" };
+    if !is_quick {
+        build.arg("--release");
+    }
     succeed(&mut build)?;
-    Ok(target().join(built_for.triple()).join("release/hvym-tunnel"))
+    Ok(target().join(built_for.triple()).join(profile).join(built_for.program()))
 }
 
 /// Builds it quickly, for this machine: it writes its manual.

@@ -43,7 +43,8 @@ cargo xtask <command>
   node        the native module for Node.js as an npm package, at target/node; --release: as people get it, at
               target/node-release
   dist        [--target TRIPLE].. [--base-url URL] [--out FOLDER]: archives, Debian packages, lists of components and their
-              hashes, in target/dist; with a URL also what installs from there. --check: packs a debug build, and installs it
+              hashes, in target/dist; with a URL also what installs from there. Without a target: static programs for Linux.
+              --check: packs a debug build, and installs it; with a target, packs one for that, and runs it if something here can
   llms        llms.txt, from the chapters of the book in docs/book
   wasm        the browser package, made at target/package; with --embed also what a relay serves of it, in runner-native/relay
   demo        the browser package in a page, served by the program; what follows is passed on to it";

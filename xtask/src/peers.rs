@@ -24,6 +24,8 @@ const PYTHON_PACKAGES: [&str; 11] = [
     "schemathesis==4.32.5",
     "mcp==2.3.0",
 ];
+/// A compiler of C that builds for other systems, and for old versions of this one.
+pub(crate) const ZIG: &str = "ziglang==0.17.0";
 /// Versions of tunely, as PyPI has them: the last, and the last that speaks the protocol before.
 const TUNELY_PYTHON: [&str; 2] = ["0.12.0", "0.2.1"];
 /// The version of tunely's agent for Node.

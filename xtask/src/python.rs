@@ -30,7 +30,7 @@ const PACKAGES: [&str; 15] = [
     "flask==3.1.3",
 ];
 /// What builds the wheel that people get: zig links against the C libraries of old systems.
-const RELEASE_PACKAGES: [&str; 2] = ["maturin==1.16.0", "ziglang==0.17.0"];
+const RELEASE_PACKAGES: [&str; 2] = ["maturin==1.16.0", peers::ZIG];
 /// Where the wheel runs: with glibc from 2.17 on.
 const PLATFORM: (&str, &str) = ("x86_64-unknown-linux-gnu", "manylinux2014");
 /// The version of the type checker of editors, beside mypy.

@@ -13,6 +13,7 @@ use super::archive::{Entry, Packing, tar_gz};
 use super::components::Components;
 use super::licences;
 use super::targets::Target;
+use super::toolchain::remapping;
 use crate::cargo::{cargo, succeed};
 use crate::{root, target};
 
@@ -67,17 +68,8 @@ pub(super) fn build(is_debug: bool) -> Result<PathBuf> {
         succeed(&mut build)?;
         return Ok(target().join("debug"));
     }
-    // Paths of this machine are in no library.
-    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let cargo_home =
-        cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).context("there is no home")?;
-    let flags = format!(
-        "--remap-path-prefix={}=/source --remap-path-prefix={}=/cargo",
-        root().canonicalize()?.display(),
-        cargo_home.display()
-    );
     let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.replace('-', "_").to_uppercase());
-    build.args(["--release", "--target", triple]).env(variable, flags);
+    build.args(["--release", "--target", triple]).env(variable, remapping()?);
     succeed(build.env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"))?;
     Ok(target().join(triple).join("release"))
 }

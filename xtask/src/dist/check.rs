@@ -1,4 +1,4 @@
-//! `cargo xtask dist --check`: packs the debug build of this machine, and tries everything as people would.
+//! `cargo xtask dist --check`: packs a debug build of this machine, or of other systems, and tries everything as people would.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::targets::{System, Target};
 use super::{Options, c_library, make};
 use crate::target;
 
@@ -30,13 +31,50 @@ pub(super) fn run(mut options: Options) -> Result<()> {
     succeeds(
         Command::new("sha256sum").args(["--check", "--strict", "--quiet", "SHA256SUMS"]).current_dir(&out),
     )?;
-    unpack_package(&out, &folder.join("root"))?;
-    install(&out, &folder.join("prefix"))?;
-    c_library::check(&find(&out, c_library::NAME, ".tar.gz")?, &folder.join("c"))?;
+    succeeds(Command::new("sh").arg("-n").arg(out.join("install.sh")))?;
     print!("{first}");
-    println!(
-        "both builds are the same, the package is one, install.sh installs what it should and nothing else, and a program in C finds the library"
-    );
+    println!("what is packed twice is the same");
+    for target in &options.targets {
+        if Target::host().is_ok_and(|host| host == *target) {
+            unpack_package(&out, &folder.join("root"))?;
+            install(&out, &folder.join("prefix"))?;
+            c_library::check(&find(&out, c_library::NAME, ".tar.gz")?, &folder.join("c"))?;
+            println!(
+                "the package is one, install.sh installs what it should and nothing else, and a program in C finds the library"
+            );
+        } else {
+            run_packed(&out, *target, &folder.join(target.triple()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks the archive for another system, and runs the program in it if something here can.
+fn run_packed(out: &Path, target: Target, folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let archive = find(out, "hvym-tunnel-", &format!("{}.{}", target.triple(), target.archive_suffix()))?;
+    let mut unpack = match target.system {
+        System::Windows => {
+            let mut python = Command::new("python3");
+            python.args(["-m", "zipfile", "-e"]).arg(&archive).arg(folder);
+            python
+        }
+        System::Linux => {
+            let mut tar = Command::new("tar");
+            tar.arg("-xzf").arg(&archive).arg("-C").arg(folder);
+            tar
+        }
+    };
+    succeeds(&mut unpack)?;
+    let top = fs::read_dir(folder)?.next().context("an empty archive")??;
+    let program = top.path().join(target.program());
+    let Some(mut run) = target.runner() else {
+        println!("{}: packed, and nothing here can run it", target.triple());
+        return Ok(());
+    };
+    let said = succeeds(run.arg(program).arg("--version"))?;
+    ensure!(said.starts_with("hvym-tunnel "), "{said}");
+    println!("{}: {}", target.triple(), said.trim());
     Ok(())
 }
 

@@ -6,9 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::archive::{Entry, gzip};
+use super::archive::{Entry, Packing, gzip, tar_gz};
 use super::components::Components;
-use super::targets::Target;
+use super::targets::{System, Target};
+use super::zip::zip;
 use super::{licences, sbom};
 use crate::root;
 
@@ -17,8 +18,10 @@ const SHELLS: [(&str, &str); 4] = [
     ("bash", "hvym-tunnel.bash"),
     ("zsh", "_hvym-tunnel"),
     ("fish", "hvym-tunnel.fish"),
-    ("powershell", "_hvym-tunnel.ps1"),
+    ("powershell", POWERSHELL),
 ];
+/// The one that Windows has.
+const POWERSHELL: &str = "_hvym-tunnel.ps1";
 /// Where Debian looks for them.
 const DEBIAN_SHELLS: [(&str, &str); 3] = [
     ("hvym-tunnel.bash", "usr/share/bash-completion/completions/hvym-tunnel"),
@@ -75,25 +78,41 @@ impl Stage<'_> {
         format!("hvym-tunnel-{}-{}", self.version, self.target.triple())
     }
 
-    /// The files of an archive, all in one folder.
+    /// Its archive, as people on that system unpack it.
     ///
     /// # Errors
-    /// One cannot be read.
-    pub(super) fn archive(&self) -> Result<Vec<Entry>> {
+    /// A file cannot be read.
+    pub(super) fn archive(&self, packing: Packing) -> Result<Vec<u8>> {
+        let entries = self.files()?;
+        match self.target.system {
+            System::Windows => zip(&entries, packing),
+            System::Linux => tar_gz(&entries, packing),
+        }
+    }
+
+    /// The files of an archive, all in one folder.
+    fn files(&self) -> Result<Vec<Entry>> {
         let mut entries = vec![
-            Entry::executable("hvym-tunnel", fs::read(self.program)?),
+            Entry::executable(self.target.program(), fs::read(self.program)?),
             Entry::new("THIRD-PARTY-LICENSES.txt", licences::text(self.components)?),
             Entry::new("sbom.cdx.json", sbom::cyclone_dx(self.version, self.target, self.components)),
-            Entry::new("packaging/relay.toml", read("packaging/relay.toml")?),
         ];
         for file in TEXTS {
             let name = file.rsplit('/').next().unwrap_or(file);
             entries.push(Entry::new(name, read(file)?));
         }
-        for name in EXAMPLES {
-            entries.extend(folder(&root().join("packaging").join(name), &format!("packaging/{name}"))?);
+        if self.target.system == System::Linux {
+            entries.push(Entry::new("packaging/relay.toml", read("packaging/relay.toml")?));
+            for name in EXAMPLES {
+                entries.extend(folder(&root().join("packaging").join(name), &format!("packaging/{name}"))?);
+            }
         }
-        entries.extend(self.manual.pages.iter().chain(&self.manual.completions).cloned());
+        let Manual { pages, completions } = self.manual;
+        if self.target.system == System::Windows {
+            entries.extend(completions.iter().filter(|entry| entry.path.ends_with(POWERSHELL)).cloned());
+        } else {
+            entries.extend(pages.iter().chain(completions).cloned());
+        }
         let top = self.name();
         Ok(entries
             .into_iter()

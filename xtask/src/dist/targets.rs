@@ -1,41 +1,48 @@
-//! The systems that programs are built for, and what that takes here.
-//!
-//! A static program for Linux is linked by Rust's own linker against Rust's own musl. Its parts in C need a compiler
-//! with musl's headers: Debian's `musl-gcc` for the processor of this machine, and for others zig, which PyPI has (`ziglang`).
+//! The systems that programs are built for. Knows nothing of what builds them.
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-/// A system.
+use crate::cargo::runs;
+
+/// What kind of system it is: it decides how files are called, packed and installed.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum System {
+    Linux,
+    Windows,
+}
+
+/// A system and its processor.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) struct Target {
     triple: &'static str,
-    debian: &'static str,
+    pub(super) system: System,
 }
 
-const LINUX_X86: Target = Target { triple: "x86_64-unknown-linux-musl", debian: "amd64" };
-const LINUX_ARM: Target = Target { triple: "aarch64-unknown-linux-musl", debian: "arm64" };
-/// Those of the machines on which this may run, for `--check`. A debug build is for nobody else.
+pub(super) const LINUX_X86: Target = Target { triple: "x86_64-unknown-linux-musl", system: System::Linux };
+pub(super) const LINUX_ARM: Target = Target { triple: "aarch64-unknown-linux-musl", system: System::Linux };
+pub(super) const WINDOWS_X86: Target = Target { triple: "x86_64-pc-windows-gnu", system: System::Windows };
+/// Those of the machines on which this may run, for `--check`. Such a build is for nobody else.
 const HOSTS: [Target; 2] = [
-    Target { triple: "x86_64-unknown-linux-gnu", debian: "amd64" },
-    Target { triple: "aarch64-unknown-linux-gnu", debian: "arm64" },
+    Target { triple: "x86_64-unknown-linux-gnu", system: System::Linux },
+    Target { triple: "aarch64-unknown-linux-gnu", system: System::Linux },
 ];
 
 impl Target {
+    /// All that people get.
+    pub(super) const ALL: [Target; 3] = [LINUX_X86, LINUX_ARM, WINDOWS_X86];
     /// Those that are built unless others are named.
-    pub(super) const STATIC: [Target; 2] = [LINUX_X86, LINUX_ARM];
+    pub(super) const DEFAULT: [Target; 2] = [LINUX_X86, LINUX_ARM];
 
     /// The target of this name.
     ///
     /// # Errors
     /// None is known.
     pub(super) fn parse(text: &str) -> Result<Self> {
-        let known = Self::STATIC.into_iter().find(|target| target.triple == text);
+        let known = Self::ALL.into_iter().find(|target| target.triple == text);
         known.with_context(|| {
-            format!("{text} is not built: {}", Self::STATIC.map(|target| target.triple).join(" and "))
+            format!("{text} is not built: one of {}", Self::ALL.map(|target| target.triple).join(", "))
         })
     }
 
@@ -44,9 +51,7 @@ impl Target {
     /// # Errors
     /// It has no packages.
     pub(super) fn host() -> Result<Self> {
-        let is_own = |target: &Target| {
-            cfg!(target_os = "linux") && target.triple.split('-').next() == Some(std::env::consts::ARCH)
-        };
+        let is_own = |target: &Target| cfg!(target_os = "linux") && target.is_own_processor();
         HOSTS.into_iter().find(is_own).context("packages are made on Linux")
     }
 
@@ -55,86 +60,51 @@ impl Target {
         self.triple
     }
 
-    /// Debian's name of the processor.
-    pub(super) const fn debian_architecture(self) -> &'static str {
-        self.debian
+    /// The first part of that name.
+    pub(super) fn processor(self) -> &'static str {
+        self.triple.split('-').next().unwrap_or_default()
     }
 
-    /// What cargo must be told to build for it. Compilers of others get a script in `tools`.
-    ///
-    /// # Errors
-    /// There is no compiler.
-    pub(super) fn build_environment(self, tools: &Path) -> Result<Vec<(String, String)>> {
-        let compilers = self.compilers(tools)?;
-        let [lower, upper] = [self.triple.replace('-', "_"), self.triple.replace('-', "_").to_uppercase()];
-        let mut environment = vec![
-            (format!("CARGO_TARGET_{upper}_LINKER"), "rust-lld".to_owned()),
-            (
-                format!("CARGO_TARGET_{upper}_RUSTFLAGS"),
-                // Paths of this machine are in no program.
-                format!(
-                    "-Clink-self-contained=yes -Clinker-flavor=ld.lld --remap-path-prefix={}=/source \
-                     --remap-path-prefix={}=/cargo",
-                    crate::root().canonicalize()?.display(),
-                    cargo_home()?.display()
-                ),
-            ),
-        ];
-        for (name, path) in compilers {
-            environment.push((format!("{name}_{lower}"), path.display().to_string()));
-        }
-        Ok(environment)
+    /// Whether it is the processor of this machine.
+    pub(super) fn is_own_processor(self) -> bool {
+        self.processor() == std::env::consts::ARCH
     }
 
-    /// A compiler of C for this target, and what makes libraries of its output.
-    fn compilers(self, tools: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
-        let architecture = self.triple.split('-').next().unwrap_or_default();
-        if architecture == std::env::consts::ARCH && runs(Command::new("musl-gcc").arg("--version")) {
-            return Ok(vec![("CC", PathBuf::from("musl-gcc"))]);
+    /// Debian's name of the processor; none for another system.
+    pub(super) fn debian_architecture(self) -> Option<&'static str> {
+        match (self.system, self.processor()) {
+            (System::Linux, "x86_64") => Some("amd64"),
+            (System::Linux, "aarch64") => Some("arm64"),
+            _ => None,
         }
-        let python = std::env::var("HVYM_TUNNEL_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        if !runs(Command::new(&python).args(["-m", "ziglang", "version"])) {
-            bail!(
-                "{} needs zig for its parts in C: pip install ziglang, in the python that HVYM_TUNNEL_PYTHON names",
-                self.triple
-            );
-        }
-        fs::create_dir_all(tools)?;
-        let zig_target = format!("{architecture}-linux-musl");
-        // Rust names the target in its own way, which zig does not know.
-        let compile = format!(
-            "#!/bin/sh\nfor word do shift; case $word in --target=*) ;; *) set -- \"$@\" \"$word\" ;; esac; done\n\
-             exec {python} -m ziglang cc -target {zig_target} -fno-sanitize=undefined \"$@\"\n"
-        );
-        let collect = format!("#!/bin/sh\nexec {python} -m ziglang ar \"$@\"\n");
-        let mut paths = Vec::new();
-        for (variable, name, text) in [("CC", "cc", compile), ("AR", "ar", collect)] {
-            let path = tools.join(format!("{name}-{}", self.triple));
-            fs::write(&path, text)?;
-            make_executable(&path)?;
-            paths.push((variable, path.canonicalize()?));
-        }
-        Ok(paths)
     }
-}
 
-/// Where cargo keeps the sources of others.
-fn cargo_home() -> Result<PathBuf> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).context("there is no home folder")
-}
+    /// What the program is called there.
+    pub(super) const fn program(self) -> &'static str {
+        match self.system {
+            System::Windows => "hvym-tunnel.exe",
+            System::Linux => "hvym-tunnel",
+        }
+    }
 
-fn runs(command: &mut Command) -> bool {
-    command.output().is_ok_and(|output| output.status.success())
-}
+    /// How its archive is called after its name: what people there can unpack.
+    pub(super) const fn archive_suffix(self) -> &'static str {
+        match self.system {
+            System::Windows => "zip",
+            System::Linux => "tar.gz",
+        }
+    }
 
-#[cfg(unix)]
-fn make_executable(path: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
-}
-
-#[cfg(not(unix))]
-fn make_executable(_path: &Path) -> Result<()> {
-    Ok(())
+    /// What starts a program of that system here: nothing before it, or an emulator. `None` if there is no such thing.
+    pub(super) fn runner(self) -> Option<Command> {
+        let emulators: &[&str] = match self.system {
+            System::Linux if cfg!(target_os = "linux") && self.is_own_processor() => {
+                return Some(Command::new("env"));
+            }
+            System::Linux if self.processor() == "aarch64" => &["qemu-aarch64-static", "qemu-aarch64"],
+            System::Windows => &["wine64", "wine"],
+            System::Linux => &[],
+        };
+        emulators.iter().find(|name| runs(Command::new(name).arg("--version"))).map(Command::new)
+    }
 }
