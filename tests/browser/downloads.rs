@@ -10,7 +10,7 @@ use hvym_tunnel_tests::program::PATIENCE;
 use serde_json::{Value, json};
 
 use super::page::{Page, byte_at};
-use super::private::Private;
+use super::private::{Private, nobody};
 
 /// Gives a response in pieces, each of which breaks or ends, and says what was got, what was asked for, and how it ended.
 const DOWNLOAD: &str = "
@@ -304,24 +304,38 @@ fn show(engine: Engine, private: &Private) -> Option<Shown> {
     Some(Shown::Tab(tab))
 }
 
+/// Breaks a download in the middle by `lose`, and sees it go on.
+fn goes_on(engine: Engine, seed: u8, lose: impl FnOnce(Private) -> Private) {
+    let (origin, tells) = server();
+    let Some(private) = Private::of(seed, origin.port) else { return };
+    let Some(_shown) = show(engine, &private) else { return };
+    let next = || tells.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{engine:?} says nothing"));
+    let half = next();
+    assert!(half["size"].as_u64() >= Some(1024 * 1024), "{engine:?}: {half}");
+    let _private = lose(private);
+    let asked = next();
+    assert_eq!(asked["if-range"], TAG, "{engine:?}: {asked}");
+    let range = asked["range"].as_str().unwrap_or_default();
+    let end = format!("-{}", SIZE - 1);
+    assert!(range.ends_with(&end) && range != format!("bytes=0{end}"), "{engine:?}: {range}");
+    let digest = ring::digest::digest(&ring::digest::SHA256, &content());
+    assert_eq!(next(), json!({"size": SIZE, "digest": HEXLOWER.encode(digest.as_ref())}), "{engine:?}");
+}
+
 #[test]
 fn a_download_goes_on_when_the_relay_was_restarted_in_the_middle() {
     for (engine, seed) in [(Engine::Chromium, 91), (Engine::Firefox, 92)] {
-        let (origin, tells) = server();
-        let Some(mut private) = Private::of(seed, origin.port) else { return };
-        let Some(_shown) = show(engine, &private) else { continue };
-        let next = || tells.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{engine:?} says nothing"));
-        let half = next();
-        assert!(half["size"].as_u64() >= Some(1024 * 1024), "{engine:?}: {half}");
-        private.relay = private.relay.restart(&[]);
-        let asked = next();
-        assert_eq!(asked["if-range"], TAG, "{engine:?}: {asked}");
-        let range = asked["range"].as_str().unwrap_or_default();
-        assert!(
-            range.ends_with(&format!("-{}", SIZE - 1)) && range != format!("bytes=0-{}", SIZE - 1),
-            "{range}"
-        );
-        let digest = ring::digest::digest(&ring::digest::SHA256, &content());
-        assert_eq!(next(), json!({"size": SIZE, "digest": HEXLOWER.encode(digest.as_ref())}), "{engine:?}");
+        goes_on(engine, seed, |mut private| {
+            private.relay = private.relay.restart(&[]);
+            private
+        });
     }
+}
+
+#[test]
+fn a_download_goes_on_when_the_agent_of_the_service_was_restarted_in_the_middle() {
+    goes_on(Engine::Chromium, 94, |mut private| {
+        private.let_in(&nobody().to_string());
+        private
+    });
 }
