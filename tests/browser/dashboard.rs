@@ -1,20 +1,9 @@
 //! The dashboard of a manager in a browser.
 
-use hvym_tunnel_tests::chromium::{Chromium, Tab};
+use hvym_tunnel_tests::chromium::Chromium;
 use hvym_tunnel_tests::http::Origin;
 use hvym_tunnel_tests::program::Home;
 use hvym_tunnel_tests::tunnel::Relay;
-
-/// Waits until a script gives something that is not false.
-fn until(tab: &Tab, script: &str) {
-    tab.block(&format!(
-        "const deadline = Date.now() + 20000;
-         while (!({script})) {{
-             if (Date.now() > deadline) throw new Error('never: ' + {script:?} + ' in ' + document.body.innerText);
-             await new Promise((resolve) => requestAnimationFrame(resolve));
-         }}"
-    ));
-}
 
 #[test]
 fn the_dashboard_shows_how_things_stand_and_changes_them_with_the_token() {
@@ -25,12 +14,12 @@ fn the_dashboard_shows_how_things_stand_and_changes_them_with_the_token() {
     let api = manager.event("api");
     let public = manager.event("ready")["url"].as_str().expect("a URL").to_owned();
     let tab = chromium.open(&format!("{}/", api["url"].as_str().expect("a URL").trim_end_matches('/')));
-    until(&tab, &format!("document.body.innerText.includes('{public}')"));
+    tab.until(&format!("document.body.innerText.includes('{public}')"));
     let button = |words: &str| {
         format!("[...document.querySelectorAll('button')].find((button) => button.innerText === '{words}')")
     };
     // Who has no token may look.
-    until(&tab, &format!("{}?.disabled", button("Disconnect Tunnel")));
+    tab.until(&format!("{}?.disabled", button("Disconnect Tunnel")));
     let token =
         std::fs::read_to_string(api["token_file"].as_str().expect("a path")).expect("a readable file");
     tab.run(&format!(
@@ -41,14 +30,14 @@ fn the_dashboard_shows_how_things_stand_and_changes_them_with_the_token() {
         }})()",
         token.trim()
     ));
-    until(&tab, "document.querySelector('.unlock input').value !== ''");
+    tab.until("document.querySelector('.unlock input').value !== ''");
     tab.run("document.querySelector('.unlock').requestSubmit()");
-    until(&tab, &format!("{}?.disabled === false", button("Disconnect Tunnel")));
+    tab.until(&format!("{}?.disabled === false", button("Disconnect Tunnel")));
     tab.run(&format!("{}.click()", button("Disconnect Tunnel")));
-    until(&tab, &button("Open Tunnel"));
+    tab.until(&button("Open Tunnel"));
     tab.run(&format!("{}.click()", button("Open Tunnel")));
     manager.event("ready");
-    until(&tab, &button("Disconnect Tunnel"));
+    tab.until(&button("Disconnect Tunnel"));
     assert_eq!(
         tab.run("document.documentElement.outerHTML").as_str().map(|page| page.contains(token.trim())),
         Some(false)

@@ -26,15 +26,8 @@ fn page(chromium: &std::sync::Arc<Chromium>) -> (Inspected, Tab) {
 
 /// Waits until a script gives something that is not false, and gives it.
 fn until(tab: &Tab, script: &str) -> serde_json::Value {
-    tab.block(&format!(
-        "const deadline = Date.now() + 20000;
-         for (;;) {{
-             const found = {script};
-             if (found) return found;
-             if (Date.now() > deadline) throw new Error('never: ' + {script:?} + ' in ' + document.body.innerText);
-             await new Promise((resolve) => requestAnimationFrame(resolve));
-         }}"
-    ))
+    tab.until(script);
+    tab.run(script)
 }
 
 #[test]

@@ -80,13 +80,6 @@ fn inspector_states() -> Vec<State> {
             "document.body.innerText.includes('There was no response.')",
         ),
         state(
-            "forgotten",
-            true,
-            requests.clone(),
-            "/#7",
-            "document.body.innerText.includes('is not kept any more')",
-        ),
-        state(
             "failed",
             true,
             requests.clone(),
@@ -97,7 +90,7 @@ fn inspector_states() -> Vec<State> {
             name: "offline",
             server: inspector(Value::Null, Vec::new(), json!({})),
             path: "/",
-            ready: "document.body.innerText.includes('The program does not answer')",
+            ready: "document.body.innerText.includes('The program does not answer') && document.body.innerText.includes('Has the tunnel ended?')",
         },
         state(
             "timing",

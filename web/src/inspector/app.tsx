@@ -98,8 +98,8 @@ export function App(): JSX.Element {
       )}
       <main class="split">
         <nav class="requests" aria-label="Requests">
-          {shown.length > 0 ? <List requests={shown} selected={selected} withService={services.size > 1} /> : <Empty all={live.requests} status={live.status} />}
-          <Losses status={live.status} />
+          {shown.length > 0 ? <List requests={shown} selected={selected} withService={services.size > 1} /> : <Empty all={live.requests} status={live.status} connected={live.connected} />}
+          <Losses status={live.status} isEmpty={live.requests.length === 0} />
         </nav>
         {summary === undefined ? (
           <p class="nothing hint">{selected === undefined ? "Choose a request." : "That request is not kept any more."}</p>
@@ -141,10 +141,18 @@ function State(props: { status: Status | undefined; connected: boolean }): JSX.E
   );
 }
 
-function Empty(props: { all: Summary[]; status: Status | undefined }): JSX.Element {
-  const { all, status } = props;
+function Empty(props: { all: Summary[]; status: Status | undefined; connected: boolean }): JSX.Element {
+  const { all, status, connected } = props;
   const url = status?.services.find((service) => service.url?.startsWith("http"))?.url;
   if (all.length > 0) return <p class="empty">None of {count(all.length, "request")} matches.</p>;
+  if (!connected) {
+    return (
+      <div class="empty">
+        <p>Has the tunnel ended?</p>
+        <p class="hint">Requests are listed here as soon as its program answers.</p>
+      </div>
+    );
+  }
   return (
     <div class="empty">
       <p>No requests yet.</p>
@@ -153,13 +161,15 @@ function Empty(props: { all: Summary[]; status: Status | undefined }): JSX.Eleme
           Ask for <a href={url} target="_blank" rel="noreferrer">{url}</a>, and it is listed here.
         </p>
       )}
-      {status?.private === false && status.services.length > 0 && <p class="hint">Requests of private services are not kept. (--inspect-private)</p>}
+      {status?.private === false && status.services.length > 0 && <p class="hint">Requests of private services are not kept. <span class="option">(--inspect-private)</span></p>}
     </div>
   );
 }
 
-function Losses(props: { status: Status | undefined }): JSX.Element | null {
-  const { dropped, skipped } = props.status ?? { dropped: 0, skipped: 0 };
+function Losses(props: { status: Status | undefined; isEmpty: boolean }): JSX.Element | null {
+  const { dropped: all, skipped } = props.status ?? { dropped: 0, skipped: 0 };
+  // Older than nothing says nothing.
+  const dropped = props.isEmpty ? 0 : all;
   if (dropped === 0 && skipped === 0) return null;
   const parts = [dropped > 0 ? `${dropped} older made room` : "", skipped > 0 ? `${count(skipped, "connection")} not followed` : ""];
   return <p class="losses hint">{parts.filter((part) => part !== "").join(", ")}</p>;
