@@ -225,11 +225,7 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
             vec![Line::out().with(Dim, clock(moment.now)).with(if *persisted { Plain } else { Yellow }, text)]
         }
         Report::KeysLoaded => {
-            vec![
-                Line::out()
-                    .with(Dim, clock(moment.now))
-                    .with(Plain, "  the keys for the tokens of guests were read"),
-            ]
+            vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the keys of guests were read")]
         }
         Report::DatabaseLost { message } => vec![
             err().with(Yellow, message),
