@@ -12,9 +12,22 @@ import { asyncDispose } from "./tunnel.js";
 
 export * from "./index.js";
 
+/** The state of a socket whose handshake is under way. */
+const CONNECTING = 0;
+
 export class Tunnel extends PageTunnel {
   constructor(options) {
-    super({ ...options, WebSocket: options.WebSocket ?? globalThis.WebSocket ?? NodeSocket });
+    const WebSocket = options.WebSocket ?? globalThis.WebSocket ?? NodeSocket;
+    let last;
+    // A function, so that it may give an object of another class.
+    function Socket(url) {
+      return (last = new WebSocket(url));
+    }
+    super({ ...options, WebSocket: Socket });
+    // A dial that nobody waits for any more would keep the process until it is answered.
+    this.addEventListener("down", ({ detail }) => {
+      if (detail.retryIn === undefined && last?.readyState === CONNECTING) last.close();
+    });
   }
 
   async forward(service, target, options) {

@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, request } from "node:http";
 import { connect, createServer as createTcpServer } from "node:net";
+import { Worker } from "node:worker_threads";
 
 import { Identity, TunnelError, serve } from "hvym-tunnel";
 
@@ -208,8 +209,9 @@ const cases = {
     const abort = new AbortController();
     const dialled = once(silent, "connection");
     const waiting = rejection(serve(nobody, { relay: `ws://127.0.0.1:${silent.address().port}`, signal: abort.signal }));
-    await dialled;
+    const [socket] = await dialled;
     abort.abort(new Error("enough"));
+    await once(socket.ref().resume(), "close");
     return [
       unreachable.code,
       await codeOf(serve(nobody, { relay, relayAddress: SOMEBODY })),
@@ -257,6 +259,20 @@ const cases = {
     const signed = await open(origin.address().port, { relay, identity: signer });
     const below = await open(`http://127.0.0.1:${origin.address().port}/base`, { relay });
     return [dialled > 0, await visit(signed.url), await visit(below.url, "/path")];
+  },
+
+  async "a worker that is ended ends what it serves"() {
+    const code = `import("hvym-tunnel").then(async ({ serve }) => {
+      const { url } = await serve(${origin.address().port}, { relay: "${relay}" });
+      require("node:worker_threads").parentPort.postMessage(url);
+    })`;
+    const worker = new Worker(code, { eval: true });
+    const [url] = await once(worker, "message");
+    const before = (await visit(url))[0];
+    await worker.terminate();
+    let after = before;
+    while (after === before) [after] = await visit(url);
+    return [before, after];
   },
 
   async "many starts and stops leave nothing that keeps the process"() {
