@@ -15,6 +15,7 @@ mod database_url;
 mod error;
 mod export;
 mod import;
+mod log_rate;
 mod migrations;
 mod registry;
 mod request_log;
@@ -31,6 +32,7 @@ pub use database_url::{DatabaseKind, DatabaseUrl, DatabaseUrlError};
 pub use error::{ChangeError, RegistryError};
 pub use export::{Export, MAX_IMPORT_BYTES};
 pub use import::{ImportReport, import_tunely};
+pub use log_rate::MAX_LOGGED_PER_SECOND;
 pub use migrations::{DatabaseContents, Migrate, MigrationStatus, contents, migrate, rollback, status};
 pub use registry::{RegistryStatus, TunnelRegistry};
 pub use request_log::{

@@ -102,6 +102,23 @@ impl TunnelRegistry {
         self.shared.read().get(domain).is_some_and(|tunnel| tunnel.logs_requests)
     }
 
+    /// Whether one more request may be logged, as far as the rate goes. If not, the request of the caller counts as dropped.
+    pub fn has_log_room(&self) -> bool {
+        self.counted(self.shared.logs.rate.has_room())
+    }
+
+    /// Takes the place of a request that is to be logged. `false`: it is not to be, and counts as dropped.
+    pub fn take_log_room(&self) -> bool {
+        self.counted(self.shared.logs.rate.take())
+    }
+
+    fn counted(&self, has_room: bool) -> bool {
+        if !has_room {
+            self.shared.logs.drop_all(1);
+        }
+        has_room
+    }
+
     /// All tunnels, by name.
     pub fn list(&self) -> Vec<TunnelRecord> {
         self.shared.read().all().cloned().collect()

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use smol::channel::{Receiver, Sender, bounded};
 
 use crate::EpochMillis;
+use crate::log_rate::LogRate;
 
 /// Requests that wait to be written: two seconds of a busy relay. Further ones are dropped and counted.
 pub const MAX_QUEUED_REQUESTS: usize = 4096;
@@ -138,12 +139,19 @@ pub(crate) struct LogQueue {
     receiver: Receiver<LoggedRequest>,
     bytes: AtomicUsize,
     dropped: AtomicU64,
+    pub(crate) rate: LogRate,
 }
 
 impl Default for LogQueue {
     fn default() -> Self {
         let (sender, receiver) = bounded(MAX_QUEUED_REQUESTS);
-        Self { sender, receiver, bytes: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
+        Self {
+            sender,
+            receiver,
+            bytes: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+            rate: LogRate::default(),
+        }
     }
 }
 

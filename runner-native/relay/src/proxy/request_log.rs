@@ -9,6 +9,7 @@ use hvym_http1::ClientInfo;
 use hvym_proxy::MinRate;
 use hvym_tunnel_core::relay::{Name, Owner};
 use hvym_tunnel_pages::Page;
+use hvym_tunnel_registry::TunnelRegistry;
 
 use super::forward;
 use crate::http1::request_body::RequestBody;
@@ -19,14 +20,17 @@ use crate::sessions::Destination;
 use crate::upstream::response_body::{Answer, ResponseBody};
 use crate::visitor::Visitor;
 
-/// Whether requests to `name` are logged.
+/// The registry that logs requests to `name`, if they are to be logged.
+fn log_of<'a>(state: &'a RelayState, name: &Name) -> Option<&'a TunnelRegistry> {
+    let (Some(registry), Owner::Named(domain)) = (&state.plugins.tunnels, &name.owner) else { return None };
+    let is_wanted = registry.logs_requests(domain) && state.live.get().compat_agents.is_registered(domain);
+    is_wanted.then_some(registry)
+}
+
+/// Whether a request to `name` comes here to be logged. One for which the log has no room goes on as if nothing was logged, and is
+/// counted.
 pub(crate) fn is_logged(state: &RelayState, name: &Name) -> bool {
-    match (&state.plugins.tunnels, &name.owner) {
-        (Some(registry), Owner::Named(domain)) => {
-            registry.logs_requests(domain) && state.live.get().compat_agents.is_registered(domain)
-        }
-        _ => false,
-    }
+    log_of(state, name).is_some_and(TunnelRegistry::has_log_room)
 }
 
 /// As [`forward::forward`], and logs the request if that is wanted.
@@ -41,7 +45,7 @@ pub(crate) async fn forward(
     request: Request<RequestBody>,
     rate: Option<MinRate>,
 ) -> Result<Answer, Page> {
-    if !is_logged(&visitor.state, &destination.name) {
+    if !log_of(&visitor.state, &destination.name).is_some_and(TunnelRegistry::take_log_room) {
         return forward::forward(visitor, destination, host, client, request, rate).await;
     }
     let (mut entry, request) = begin(&visitor.state, &destination.name, request);
