@@ -290,6 +290,11 @@ fn the_record_of_a_tunnel_is_that_of_the_relay_with_the_newest_claim_and_is_remo
         a.handle_withdrawn(address(9), Instant::ZERO);
         store.write(&mut a).await;
         assert!(record().contains("//b.example"), "{}", record());
+        // Nor does the older one take it away when it ends.
+        a.set_own(address(9), None, Instant::ZERO);
+        store.write(&mut a).await;
+        assert!(record().contains("//b.example"), "{}", record());
+        a.set_own(address(9), tunnel("web", "a"), Instant::ZERO);
         // It ends: whoever removes its record leaves room for the one that is still there.
         store.ask(releasing("b", claimed.epoch, &[("api", claimed.claims[0])])).await;
         b.set_own(address(9), None, Instant::ZERO);

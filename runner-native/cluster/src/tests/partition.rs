@@ -20,7 +20,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// How long an exchange takes that gets no answer.
 const LATE: Duration = Duration::from_millis(1600);
 /// How long two may answer for one service: the lease of the one that is cut off, and what others need to notice.
-const OVERLAP: Duration = LEASE.saturating_add(SYNC_INTERVAL).saturating_add(LATE);
+const OVERLAP: Duration = LEASE.saturating_add(SYNC_INTERVAL);
 
 /// One relay and what it sees of the network.
 struct Node {
@@ -274,4 +274,54 @@ fn whatever_happens_to_network_and_relays_no_service_has_two_owners_for_long_and
             assert!(!fenced, "{:?}", world.told());
         }
     }
+}
+
+#[test]
+fn a_link_that_is_back_before_the_lease_ends_has_a_relay_go_on_and_one_that_is_back_then_does_not() {
+    for (early, is_fenced) in [(Duration::from_millis(1), false), (Duration::ZERO, true)] {
+        let (mut store, mut a, mut b, _, mut now) = super::three();
+        super::run(&mut [&mut a, &mut b], &mut store, &mut now, Duration::from_secs(1));
+        now = now + SYNC_INTERVAL;
+        assert!(a.directory.poll_request(now).is_some());
+        a.directory.handle_unlinked(&BTreeSet::from([NodeId::new("b")]), now);
+        a.directory.handle_failure("no route", now);
+        assert!(!a.directory.is_fenced(now));
+        let end = a.directory.lease_until().expect("one is not linked");
+        now = Instant::ZERO + ((end - Instant::ZERO) - early);
+        a.directory.handle_unlinked(&BTreeSet::new(), now);
+        assert_eq!(a.directory.is_fenced(end), is_fenced);
+    }
+}
+
+#[test]
+fn a_relay_that_was_cut_off_serves_again_when_it_has_claimed_what_nobody_took() {
+    let (mut store, mut a, mut b, _, mut now) = super::three();
+    a.serve(&[("web", "1"), ("api", "1")]);
+    super::run(&mut [&mut a, &mut b], &mut store, &mut now, Duration::from_secs(1));
+    a.directory.handle_unlinked(&BTreeSet::from([NodeId::new("b")]), now);
+    now = now + SYNC_INTERVAL;
+    assert!(a.directory.poll_request(now).is_some());
+    a.directory.handle_failure("no route", now);
+    b.serve(&[("web", "2")]);
+    super::run(&mut [&mut b], &mut store, &mut now, 2 * LEASE);
+    a.directory.handle_unlinked(&BTreeSet::new(), now);
+    let events: Vec<ClusterEvent> = std::iter::from_fn(|| a.directory.poll_event()).collect();
+    assert!(events.contains(&ClusterEvent::CutOff) && a.directory.is_fenced(now), "{events:?}");
+    a.exchange(&mut store, now);
+    assert!(a.directory.is_fenced(now) && a.told("web") == Some("b"), "the other one may be taken as well");
+    assert_eq!(store.holder("api"), None);
+    a.exchange(&mut store, now);
+    assert!(!a.directory.is_fenced(now) && store.holder("api") == Some("a"));
+}
+
+#[test]
+fn the_store_is_asked_at_once_when_another_relay_has_changed_something_unless_it_does_not_answer() {
+    let (mut store, mut a, _, _, now) = super::three();
+    a.exchange(&mut store, now);
+    assert_eq!(a.directory.poll_request(now), None);
+    a.directory.handle_news(now);
+    assert!(a.directory.poll_request(now).is_some());
+    a.directory.handle_failure("no route", now);
+    a.directory.handle_news(now);
+    assert_eq!(a.directory.poll_request(now), None, "it is left alone for a moment");
 }
