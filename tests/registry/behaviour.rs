@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use hvym_tunnel_registry::{
-    ChangeError, DatabaseUrl, LoggedRequest, NewTunnel, TunnelChange, TunnelUpdate, TunnelUsage, unix_millis,
+    ChangeError, DatabaseUrl, LoggedRequest, MAX_LOGGED_PER_SECOND, NewTunnel, TunnelChange, TunnelUpdate,
+    TunnelUsage, unix_millis,
 };
 
 use super::{Witness, on_mariadb, on_postgres, on_sqlite, open, until};
@@ -159,6 +160,20 @@ async fn requests_are_logged(url: DatabaseUrl) {
         0,
         "whoever has the name next reads nothing"
     );
+}
+
+async fn the_log_has_room_for_so_many(url: DatabaseUrl) {
+    const ASKED: u64 = 100_000;
+    let registry = open(&url).await;
+    assert!(registry.has_log_room());
+    let taken = (0..ASKED).filter(|_| registry.take_log_room()).count() as u64;
+    assert!((MAX_LOGGED_PER_SECOND..ASKED).contains(&taken), "{taken}");
+    assert_eq!(registry.status().dropped_logs, ASKED - taken, "those without a place are counted");
+}
+
+#[test]
+fn requests_that_come_faster_than_the_log_takes_are_counted() {
+    super::on_sqlite(the_log_has_room_for_so_many);
 }
 
 async fn owners_have_a_quota(url: DatabaseUrl) {
