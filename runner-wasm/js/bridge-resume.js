@@ -1,7 +1,7 @@
 // Downloads that break off: the rest is asked for by range (RFC 9110 section 14), where a validator says that it is of the same
 // representation. Knows nothing of tunnels.
 
-/** Requests in a row for the rest. Each waits for the relay and the service by itself. */
+/** Requests in a row for the rest. Each waits for the tunnel by itself. */
 const ATTEMPTS = 5;
 /** Bytes after which they are counted anew. */
 const PROGRESS = 1024 * 1024;

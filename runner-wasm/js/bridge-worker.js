@@ -159,7 +159,7 @@ async function answer(event, url) {
     }
     const { response, events } = await ask(led, request, url);
     await setCookies(led, response.headers.getSetCookie(), url.pathname, false, event.clientId);
-    const askRest = async (rest) => (await ask(led, request, url, { rest, expected: Date.now() + SETTLE })).response;
+    const askRest = async (rest) => (await ask(led, request, url, rest)).response;
     const body = request.method === "GET" ? resumable(response, askRest, request.signal) : response.body;
     const saved = request.mode === "navigate" ? savedName(url) : undefined;
     return responseFor(request, response, { body, script: () => scriptFor(led, url.pathname), events, saved, done });
@@ -170,8 +170,8 @@ async function answer(event, url) {
   }
 }
 
-/** Passes `request` on, or asks for the `rest` of its response. Until `expected` the service may be back in a moment, too. */
-async function ask(led, request, url, { rest, expected = 0 } = {}) {
+/** Passes `request` on, or asks for the `rest` of its response, by these fields. */
+async function ask(led, request, url, rest) {
   const events = eventsOf(url);
   const cookie = led.jar.header(url.pathname, cameBy(request, origin));
   const headers = fieldsOf(request, { host, origin, lastEventId: events?.lastId, cookie, rest });
@@ -187,7 +187,7 @@ async function ask(led, request, url, { rest, expected = 0 } = {}) {
     } catch (error) {
       const isLost = ["not_connected", "stream_lost"].includes(error.code);
       if (isLost && !isLast) isLast = true;
-      else if (!isWhole || !(await isExpected(led, error, expected))) throw error;
+      else if (!isWhole || !(await isExpected(led, error))) throw error;
     }
   }
 }
@@ -196,8 +196,8 @@ async function ask(led, request, url, { rest, expected = 0 } = {}) {
  * Whether the service is expected in a moment, which is waited for then: the tunnel is back after a loss, and the agent of
  * the service, which lost the same relay, is not yet.
  */
-async function isExpected(led, { code }, expected = 0) {
-  if (code !== "not_reachable" || Date.now() >= Math.max(led.settled, expected)) return false;
+async function isExpected(led, { code }) {
+  if (code !== "not_reachable" || Date.now() >= led.settled) return false;
   await new Promise((resolve) => setTimeout(resolve, 500));
   return true;
 }

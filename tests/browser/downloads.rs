@@ -7,6 +7,7 @@ use hvym_tunnel_tests::chromium::Tab;
 use hvym_tunnel_tests::engines::{Engine, Opened};
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, answer};
 use hvym_tunnel_tests::program::PATIENCE;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::page::{Page, byte_at};
@@ -220,6 +221,20 @@ fn a_download_that_is_left_while_it_is_away_asks_for_no_more() {
     assert_eq!(seen, json!([1, "lost"]));
 }
 
+#[test]
+fn the_rest_is_asked_for_without_the_conditions_of_the_first_request() {
+    let Some(page) = Page::open() else { return };
+    let seen = page.block(
+        "const { fieldsOf } = await import('/package/bridge-request.js');
+         const names = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'];
+         const request = new Request('/', { headers: Object.fromEntries(names.map((name) => [name, '\"v\"'])) });
+         const from = { host: 'a', origin: 'http://a', cookie: '' };
+         const fields = [undefined, { range: 'bytes=1-', 'if-range': '\"v\"' }].map((rest) => fieldsOf(request, { ...from, rest }));
+         return fields.map((fields) => [names.filter((name) => fields.has(name)).length, fields.get('range'), fields.get('if-range')]);",
+    );
+    assert_eq!(seen, json!([[4, null, null], [0, "bytes=1-", "\"v\""]]));
+}
+
 /// What the file has, of which the first connection gives half and no more.
 const SIZE: usize = 4 * 1024 * 1024;
 const TAG: &str = "\"one\"";
@@ -335,6 +350,11 @@ fn a_download_goes_on_when_the_relay_was_restarted_in_the_middle() {
 #[test]
 fn a_download_goes_on_when_the_agent_of_the_service_was_restarted_in_the_middle() {
     goes_on(Engine::Chromium, 94, |mut private| {
+        // It says goodbye, so that the relay has nobody for the service.
+        let mut agent = private.agent.take().expect("it runs");
+        agent.program.signal(Signal::INT);
+        agent.program.signal(Signal::INT);
+        agent.program.code();
         private.let_in(&nobody().to_string());
         private
     });

@@ -63,8 +63,7 @@ fn links_that_save_a_file_do_so_through_a_bridge_and_leave_the_page_as_it_was() 
     save("document.getElementById('stopped').click()", "stopped.html", "/stopped");
     save("document.getElementById('named').click()", "given.txt", "/named");
     save("document.getElementById('away').click()", "plain.html", "/plain");
-    let detached =
-        "Object.assign(document.createElement('a'), { href: '/detached', download: 'detached.txt' }).click()";
+    let detached = "(window.detached ??= Object.assign(document.createElement('a'), { href: '/detached', download: 'detached.txt' })).click()";
     save(detached, "detached.txt", "/detached");
     let blob = "Object.assign(document.createElement('a'), { href: URL.createObjectURL(new Blob(['own'])), download: 'blob.txt' }).click()";
     save(blob, "blob.txt", "own");
@@ -73,8 +72,37 @@ fn links_that_save_a_file_do_so_through_a_bridge_and_leave_the_page_as_it_was() 
     fs::remove_file(folder.path("detached.txt")).expect("it was saved");
     save(detached, "detached.txt", "/detached");
     assert!(!asked.try_iter().any(|target| target == "/prevented"), "a click that was prevented asks");
-    let state = tab.run("[document.querySelector('p').outerHTML, location.pathname, window.kept]");
-    assert_eq!(state, json!([before, "/", 1]));
+    let state = tab
+        .run("[document.querySelector('p').outerHTML, detached.outerHTML, location.pathname, window.kept]");
+    let detached = r#"<a href="/detached" download="detached.txt"></a>"#;
+    assert_eq!(state, json!([before, detached, "/", 1]));
+}
+
+#[test]
+fn what_is_no_file_is_not_saved() {
+    let Some(page) = Page::open() else { return };
+    let saved = "attachment; filename*=UTF-8''a";
+    for (status, wanted) in [
+        (200, json!([200, saved, 1, false])),
+        (302, json!([302, saved, 1, false])),
+        (399, json!([399, saved, 1, false])),
+        (400, json!([204, null, 1, true])),
+        (502, json!([204, null, 1, true])),
+    ] {
+        let seen = page.block(&format!(
+            "const {{ responseFor }} = await import('/package/bridge-request.js');
+             let isLeft = false;
+             let ended = 0;
+             const pull = (controller) => controller.close();
+             const body = new ReadableStream({{ pull, cancel: () => {{ isLeft = true; }} }}, {{ highWaterMark: 0 }});
+             const asked = {{ method: 'GET', mode: 'navigate', destination: 'iframe' }};
+             const came = {{ status: {status}, statusText: '', headers: new Headers() }};
+             const response = responseFor(asked, came, {{ body, saved: 'a', done: () => {{ ended += 1; }} }});
+             await response.text();
+             return [response.status, response.headers.get('content-disposition'), ended, isLeft];"
+        ));
+        assert_eq!(seen, wanted);
+    }
 }
 
 #[test]
