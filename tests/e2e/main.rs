@@ -59,6 +59,7 @@ mod proxy;
 mod reach;
 mod relays;
 mod reload;
+mod resident;
 mod restart;
 mod reuse;
 mod sealed;
