@@ -67,3 +67,34 @@ fn a_mariadb_that_is_killed_leaves_tunnels_alone_and_is_found_again() {
     let Some(server) = DatabaseServer::mariadb() else { return };
     Runtime::new().expect("threads").run(survives(server));
 }
+
+/// What a server does whose disk is full, or that another one has taken over from.
+async fn is_back_when_it_can_be_written(mut server: DatabaseServer) {
+    let registry = open(&url(&server)).await;
+    let witness = Witness::of(&registry);
+    registry.create(new("shop")).await.expect("a new name");
+    server.sql("tunnels", "ALTER DATABASE tunnels SET default_transaction_read_only = on");
+    server.kill();
+    assert_eq!(registry.create(new("late")).await.map(drop), Err(ChangeError::Unavailable));
+    server.restart();
+    let requests = TunnelUsage { requests: 1, ..TunnelUsage::default() };
+    registry.add_usage(&"shop".into(), requests);
+    // It is dialed some times, by what it counts itself.
+    let dialed = "SELECT sessions FROM pg_stat_database WHERE datname = 'tunnels'";
+    let before: u64 = server.sql("postgres", dialed).parse().unwrap_or_default();
+    until("the database is dialed", || {
+        server.sql("postgres", dialed).parse::<u64>().is_ok_and(|sessions| sessions >= before + 2)
+    })
+    .await;
+    assert!(!registry.status().is_available);
+    server.sql("postgres", "ALTER DATABASE tunnels RESET default_transaction_read_only");
+    until("the registry finds its database again", || registry.status().is_available).await;
+    let told = witness.database();
+    assert!(matches!(&told[..], [Some(_), None]), "it is lost once and back once: {told:?}");
+}
+
+#[test]
+fn a_database_that_takes_no_writes_is_not_back() {
+    let Some(server) = DatabaseServer::postgres() else { return };
+    Runtime::new().expect("threads").run(is_back_when_it_can_be_written(server));
+}

@@ -1,8 +1,10 @@
 //! Agents of CloudToLocalLLM: tokens in the upgrade, checked by the login service's keys.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use hvym_tunnel_tests::guests::{CLOUD, Guest, cloud_relay, write_config, write_private};
-use hvym_tunnel_tests::http::Origin;
-use hvym_tunnel_tests::program::Home;
+use hvym_tunnel_tests::http::{Origin, answer as response, ok};
+use hvym_tunnel_tests::program::{Home, PATIENCE};
 use hvym_tunnel_tests::tokens::{claims, hs256, rs256, sealed};
 use hvym_tunnel_tests::tunnel::Relay;
 use rustix::process::Signal;
@@ -210,7 +212,11 @@ fn keys_that_were_written_anew_are_read_when_the_relay_is_told() {
 
 #[test]
 fn keys_are_fetched_where_the_login_service_publishes_them_and_outlast_a_new_configuration() {
-    let service = Origin::saying(include_bytes!("../../golden/guests/jwks.json"));
+    let asked = AtomicUsize::new(0);
+    let service = Origin::answering(move |_, _| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 => ok(include_bytes!("../../golden/guests/jwks.json")),
+        _ => response("503 Service Unavailable", &[], b""),
+    });
     let home = Home::new();
     let config = format!("{CLOUD}\njwks_url = \"http://localhost:{}/.well-known/jwks.json\"\n", service.port);
     let path = write_config(&home, &config);
@@ -222,7 +228,10 @@ fn keys_are_fetched_where_the_login_service_publishes_them_and_outlast_a_new_con
     assert_eq!(Guest::cloud(&relay, &unknown).end().1, 4002);
     write_config(&relay.home, &format!("{config}[cloud.names]\neve = \"mallory\"\n"));
     relay.program.signal(Signal::HUP);
-    relay.program.event("config_loaded");
+    // It is asked again, and the keys from before stay. Which is told first is open.
+    for event in ["\"config_loaded\"", "\"keys_kept\""] {
+        assert!(relay.program.tells(event, PATIENCE), "{event}: {:?}", relay.program);
+    }
     let mut bob = joined(&mut relay, &good("bob"));
     serves(&relay, &mut bob, "bob.localhost");
     serves(&relay, &mut agent, "ann.localhost");

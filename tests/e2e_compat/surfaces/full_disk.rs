@@ -99,6 +99,9 @@ fn visitors_do_not_notice_a_full_disk_and_what_is_not_logged_is_counted() {
     wait("lines are counted", || counter(&relay, access) >= 2.0 * REQUESTS as f64);
     limit(&relay, None);
     relay.program.event("database_back");
+    let said = relay.program.transcript();
+    let counts = ["\"database_lost\"", "\"database_back\""].map(|event| said.matches(event).count());
+    assert_eq!(counts, [1, 1], "each is said once: {said}");
     visit(&relay, 10);
     wait("requests are logged again", || logged(&relay) >= Some(20));
     wait("what is missing is told", || {
