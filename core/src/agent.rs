@@ -8,6 +8,7 @@ mod event;
 mod growth;
 mod link_events;
 mod machine;
+mod notices;
 mod states;
 mod wall_clock;
 
@@ -33,6 +34,7 @@ use crate::time::{Instant, UnixTime, Wall};
 
 use dialer::Dialer;
 use growth::Growth;
+use notices::NoticeBudget;
 use states::{AgentAction, AgentInput, AgentPhase, rows};
 use wall_clock::OwnClock;
 
@@ -96,6 +98,7 @@ pub struct Agent {
     /// The session of the newest link, while there is one.
     session: Option<SessionTerms>,
     growth: Growth,
+    notices: NoticeBudget,
     /// The owner ends the agent; what is under way may finish.
     is_stopping: bool,
     /// The owner was told that nothing proves who the relay is.
@@ -140,6 +143,7 @@ impl Agent {
             bundle: Bundle::default(),
             session: None,
             growth: Growth::new(),
+            notices: NoticeBudget::new(),
             is_stopping: false,
             is_warned: false,
             events: VecDeque::new(),

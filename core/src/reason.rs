@@ -345,7 +345,11 @@ impl DownReason {
                 "check that this machine's clock is right and that the relay address is the relay's own"
             }
             DownReason::TokenTime { .. } => "set this machine's clock, or let it be set from the network",
-            DownReason::NotAllowed(_) => "choose a service that the relay allows, or ask its operator",
+            DownReason::NotAllowed(text) if text.starts_with("Service not allowed") => {
+                "choose a service that the relay allows, or ask its operator"
+            }
+            // The relay's own words say what to do.
+            DownReason::NotAllowed(_) => return None,
             DownReason::Delegation { fault: DelegationFault::NotYet, .. } => {
                 "set this machine's clock, or wait until the delegation begins"
             }

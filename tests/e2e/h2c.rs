@@ -107,6 +107,11 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Frames>, Infallib
     let authority = head.uri.authority().map(ToString::to_string).unwrap_or_default();
     let told = format!("{} {authority}{} for {who}\n", head.method, head.uri.path());
     let mut frames = vec![Frame::data(Bytes::from(told))];
+    if head.uri.path() == "/large" {
+        // More than the systems of both ends, relay and agent keep of what nobody reads.
+        let piece = Bytes::from(vec![b'.'; 64 * 1024]);
+        frames.extend((0..256).map(|_| Frame::data(piece.clone())));
+    }
     let collected = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     // A few pieces, so that answers of many visitors take turns on the one connection.
     frames.extend(collected.chunks(1000).map(|piece| Frame::data(Bytes::copy_from_slice(piece))));
@@ -160,6 +165,27 @@ fn many_visitors_share_one_connection_and_get_their_own_answers() {
     let visitors: Vec<_> = (0..50).map(visit).collect();
     visitors.into_iter().for_each(|visitor| visitor.join().expect("its own answer"));
     assert_eq!(peers.lock().expect("nobody panics here").len(), 1);
+}
+
+#[test]
+fn visitors_who_read_nothing_leave_the_shared_connection_to_others() {
+    let (port, _) = service();
+    let tunnel = exposed(port);
+    let stalled: Vec<_> = (0..12)
+        .map(|_| {
+            let mut visitor = tunnel.visit();
+            visitor.send(tunnel.request("GET", "/large", &[])).expect("the relay reads");
+            assert_eq!(visitor.head().expect("an answer").status(), 200);
+            visitor
+        })
+        .collect();
+    // Meanwhile the windows of those fill up.
+    for number in 0..100 {
+        let (head, body) = tunnel.post("/small", &[b'.'; 10_000]).expect("an answer");
+        assert_eq!(head.status(), 200, "number {number}");
+        assert!(body.len() > 10_000, "number {number}");
+    }
+    drop(stalled);
 }
 
 #[test]

@@ -73,6 +73,9 @@ impl Agent {
             }
             LinkEvent::Signal(Signal::Links { wanted }) => return self.grow(wanted, now),
             LinkEvent::Signal(Signal::Error { code, message, hint }) => {
+                if !self.notices.take(now) {
+                    return;
+                }
                 AgentEvent::Notice { code, message, hint }
             }
             // What only a relay is told.

@@ -173,7 +173,9 @@ impl AccessLog {
 
 /// A URL without its query, which may be the only thing that keeps somebody out.
 fn without_query(url: &[u8]) -> &[u8] {
-    url.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default()
+    let place = url.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
+    // A user and a password may stand before it; browsers send neither (RFC 9110 section 10.1.3).
+    if place.contains(&b'@') { b"" } else { place }
 }
 
 /// Adds text of a stranger that ends no line and no quotation, at most [`MAX_TEXT_BYTES`] of it.

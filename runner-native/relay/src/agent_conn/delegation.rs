@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use hvym_proxy::limits::VisitorKey;
 use hvym_tunnel_core::reason::{DelegationFault, DownReason};
 use hvym_tunnel_core::relay::{Owner, RevokeRefusal};
 use hvym_tunnel_core::stellar::delegation::{DelegationId, VerifiedDelegation};
@@ -35,9 +36,10 @@ pub(super) async fn on_revoke(
     owner: Address,
     id: DelegationId,
     until: Option<UnixTime>,
+    network: Option<VisitorKey>,
 ) {
     let now = state.clock.wall().unix;
-    let is_news = match state.revocations.add(owner, id, until, now) {
+    let is_news = match state.revocations.add(owner, id, until, network, now) {
         Ok(is_news) => is_news,
         Err(error) => {
             let refusal = RevokeRefusal { code: "too_many", error: error.to_string() };

@@ -124,7 +124,7 @@ impl AgentRegistration {
             SessionEvent::Admit(verified) => self.on_admit(&verified).await,
             SessionEvent::Revoke { id, until } => {
                 if let Some(owner) = self.address() {
-                    on_revoke(&self.state, &self.live, owner, id, until).await;
+                    on_revoke(&self.state, &self.live, owner, id, until, self.from.key).await;
                 }
             }
             SessionEvent::Bind(service) => self.on_bind(service),

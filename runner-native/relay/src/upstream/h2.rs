@@ -23,12 +23,13 @@ use hvym_tunnel_net::timeout::within;
 
 /// Requests that share one HTTP/2 connection. Services grant a hundred at once, as RFC 9113 section 6.5.2 asks them to; what is
 /// above their number would wait there.
-const MAX_SHARING: usize = 100;
+const MAX_SHARING: u32 = 64;
 /// What one response may be ahead of its visitor. The multiplexer below grants windows that grow with the round-trip
-/// time, so this one need only be no narrower than most of those.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-/// The same for all responses of one HTTP/2 connection.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// time, so this one need only be no narrower than most of those: 5 MiB a second at 100 ms.
+const STREAM_WINDOW: u32 = 512 * 1024;
+/// The same for all responses of one HTTP/2 connection: as much as they have together, so that visitors who read nothing
+/// leave all others their part.
+const CONNECTION_WINDOW: u32 = MAX_SHARING * STREAM_WINDOW;
 
 /// One connection for many. Clones are the same connection; it ends when the last is dropped and the last response
 /// read.
@@ -59,7 +60,7 @@ impl H2Conn {
 
     /// Whether it takes another request.
     pub(crate) fn has_room(&self) -> bool {
-        !self.sender.is_closed() && Arc::strong_count(&self.sharing) <= MAX_SHARING
+        !self.sender.is_closed() && Arc::strong_count(&self.sharing) <= MAX_SHARING as usize
     }
 
     /// Whether nobody uses it.
