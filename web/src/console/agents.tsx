@@ -89,11 +89,12 @@ export function AgentsPage(): JSX.Element {
 }
 
 function Nobody(): JSX.Element {
+  const relay = location.protocol === "https:" ? location.host : `ws://${location.host}`;
   return (
     <div class="empty">
       <p>No agent is connected.</p>
       <p class="hint">
-        On another machine: <code>hvym-tunnel expose 3000 --relay {location.hostname}</code>
+        On another machine: <code>hvym-tunnel expose 3000 --relay {relay}</code>
       </p>
     </div>
   );

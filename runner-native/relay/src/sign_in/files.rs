@@ -6,6 +6,8 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("bridge-html.js", include_bytes!("../../sign-in/bridge-html.js.gz")),
     ("bridge-page.js", include_bytes!("../../sign-in/bridge-page.js.gz")),
     ("bridge-request.js", include_bytes!("../../sign-in/bridge-request.js.gz")),
+    ("bridge-resume.js", include_bytes!("../../sign-in/bridge-resume.js.gz")),
+    ("bridge-saving.js", include_bytes!("../../sign-in/bridge-saving.js.gz")),
     ("bridge-worker.js", include_bytes!("../../sign-in/bridge-worker.js.gz")),
     ("bridge.js", include_bytes!("../../sign-in/bridge.js.gz")),
     ("browser-key.js", include_bytes!("../../sign-in/browser-key.js.gz")),
