@@ -54,7 +54,7 @@ fn a_name_is_asked_for_in_the_words_of_other_tunnels() {
     let url = relay.url();
     let mut agent =
         Home::new().start(&["http", "3000", "--subdomain", "cool-app", "--json", "--relay", &url]);
-    agent.says("understood as: hvym-tunnel expose 3000 --name ...");
+    agent.says("understood as: hvym-tunnel expose 3000 --name");
     let ready = agent.event("ready");
     assert!(ready["url"].as_str().expect("a URL").starts_with("http://cool-app.localhost:"), "{ready}");
 }
@@ -207,6 +207,15 @@ fn a_url_file_of_a_process_that_was_killed_is_gone_at_the_next_start() {
     let mut agent = home.start(&["expose", "3000", "--url-file", &path, "--relay", &relay]);
     agent.says("connecting in ");
     assert!(!file.exists(), "a stale URL is believed");
+}
+
+#[test]
+fn a_url_file_that_cannot_be_is_told_at_once() {
+    let home = Home::new();
+    let file = home.path("nowhere/url.txt");
+    let (code, told) = told(&home, &["expose", "3000", "--url-file", file.to_str().expect("text")]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("the URL cannot be kept in "), "{told}");
 }
 
 #[test]

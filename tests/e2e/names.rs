@@ -82,6 +82,16 @@ fn state<'a>(folder: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+fn a_relay_does_not_promise_names_that_it_cannot_keep() {
+    let home = Home::new();
+    let folder = home.path("state");
+    std::fs::write(&folder, "").expect("a folder takes a file");
+    let mut relay = home.start(&[&["relay", "--listen", "0"][..], &state(&folder, &[])].concat());
+    assert_eq!(relay.code(), 3, "{relay:?}");
+    relay.says("nothing can be kept in ");
+}
+
+#[test]
 fn names_outlive_the_relay_and_a_damaged_file_is_set_aside() {
     let home = Home::new();
     let folder = home.path("state");

@@ -201,7 +201,9 @@ fn print(text: &str) -> Result<(), ExitError> {
 
 impl From<Mistakes> for ExitError {
     fn from(error: Mistakes) -> ExitError {
-        ExitError::new(Exit::Config, error.to_string())
+        let mut lines = error.lines();
+        let first = lines.next().unwrap_or_default();
+        ExitError { more: lines.collect(), ..ExitError::new(Exit::Config, first) }
     }
 }
 
@@ -209,6 +211,7 @@ impl From<FileError> for ExitError {
     fn from(error: FileError) -> ExitError {
         let exit = ExitError::new(Exit::Config, error.to_string());
         match error {
+            FileError::Mistakes(mistakes) => mistakes.into(),
             FileError::Missing(_) => exit.with_hint("hvym-tunnel config set, or config import, makes one"),
             _ => exit,
         }

@@ -88,6 +88,8 @@ pub(crate) struct ExitError {
     pub(crate) exit: Exit,
     /// What happened, without a full stop.
     pub(crate) message: String,
+    /// What else is wrong, each a line of its own.
+    pub(crate) more: Vec<String>,
     /// What to do about it.
     pub(crate) hint: Option<String>,
 }
@@ -95,7 +97,7 @@ pub(crate) struct ExitError {
 impl ExitError {
     /// A failure that says only what happened.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        ExitError { exit, message: message.into(), hint: None }
+        ExitError { exit, message: message.into(), more: Vec::new(), hint: None }
     }
 
     /// The same, with what to do about it.
@@ -103,6 +105,11 @@ impl ExitError {
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// All that is wrong, a line for each.
+    pub(crate) fn text(&self) -> String {
+        self.more.iter().fold(self.message.clone(), |text, line| format!("{text}\n{line}"))
     }
 
     /// The terminal is gone.
@@ -118,7 +125,7 @@ impl ExitError {
 
 impl fmt::Display for ExitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.text())
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hvym_tunnel_agent::{AgentHandle, AgentView, Inspection};
-use hvym_tunnel_inspector::{Capture, Inspector};
+use hvym_tunnel_inspector::{Capture, DEFAULT_PORT, Inspector};
 
 use crate::exit::{Exit, ExitError};
 use crate::report::{Report, Reporter};
@@ -52,7 +52,9 @@ pub(crate) fn serve(
     agents: impl Fn() -> Vec<AgentView> + Send + Sync + 'static,
     reporter: &Reporter,
 ) -> Result<Option<Inspector>, ExitError> {
-    match Inspector::start(options.at, capture, agents) {
+    // Of a port that somebody named, a script or a bookmark may know.
+    let is_port_fixed = options.is_asked_for && options.at.port() != DEFAULT_PORT;
+    match Inspector::start(options.at, is_port_fixed, capture, agents) {
         Ok(inspector) => {
             reporter.tell(&Report::Inspecting { url: inspector.url() });
             Ok(Some(inspector))

@@ -90,7 +90,8 @@ fn main() -> ExitCode {
         }
     };
     cli.passphrase.begin();
-    let result = run(cli.command, &reporter);
+    let usable = cli.check_url_file();
+    let result = usable.and_then(|()| run(cli.command, &reporter));
     if let Err(failure) = &result {
         reporter.tell(&Report::from(failure));
     }

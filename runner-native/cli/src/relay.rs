@@ -22,6 +22,7 @@ use futures_util::future::{Either, select};
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::observer::Observer;
 use hvym_tunnel_net::runtime::RuntimeHandle;
+use hvym_tunnel_net::state_dir::StateDir;
 use hvym_tunnel_relay::config::RelayOptions;
 use hvym_tunnel_relay::{AcmeEvent, AuditRecord, Relay, RelayEvent, RelayHandle};
 use inherited::{Inherited, PassedAddresses};
@@ -86,6 +87,7 @@ pub(crate) async fn run(
     let drain_timeout = options.restart.drain_timeout;
     warn_of_open_proxy(&options);
     let Inherited { predecessor, listeners, passed } = Inherited::find()?;
+    check_state_dir(options.state.state_dir.as_deref())?;
     let options = settled(options, &passed);
     let successor = Successor::of_this_process(passed.roles());
     let tunnels = registry::open(&registry, &options).await?;
@@ -122,6 +124,16 @@ pub(crate) async fn run(
     reports.reporter.tell(&Report::Stopped { reason: reason.to_owned() });
     reports.finish();
     Ok(())
+}
+
+/// What a relay promises to keep must outlive it: a folder that was named takes files.
+fn check_state_dir(named: Option<&Path>) -> Result<(), ExitError> {
+    let Some(folder) = named else { return Ok(()) };
+    StateDir::new(folder).probe().map_err(|error| {
+        let message = format!("nothing can be kept in {}: {error}", folder.display());
+        ExitError::new(Exit::Config, message)
+            .with_hint("name a folder that this user can write, as --state-dir /var/lib/hvym-tunnel")
+    })
 }
 
 /// The options with what is known where they are silent, and with what wins over them.

@@ -487,6 +487,9 @@ pub(crate) enum Report {
         exit: u8,
         /// What happened.
         message: String,
+        /// What else is wrong, each a line of its own.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        more: Vec<String>,
         /// What to do.
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<String>,
@@ -504,6 +507,7 @@ impl From<&ExitError> for Report {
             code: failure.exit.word(),
             exit: failure.exit.code(),
             message: failure.message.clone(),
+            more: failure.more.clone(),
             hint: failure.hint.clone(),
         }
     }

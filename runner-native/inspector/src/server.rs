@@ -43,12 +43,14 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Listens at `at`, or at the next port that is free, and shows what `capture` keeps of `agents`, which are asked for each time.
+    /// Listens at `at`, or where its port is not fixed at the next one that is free, and shows what `capture` keeps of `agents`,
+    /// which are asked for each time.
     ///
     /// # Errors
     /// The address is none of this machine alone, or cannot be listened at.
     pub fn start(
         at: SocketAddr,
+        is_port_fixed: bool,
         capture: Arc<Capture>,
         agents: impl Fn() -> Vec<AgentView> + Send + Sync + 'static,
     ) -> io::Result<Self> {
@@ -56,7 +58,7 @@ impl Inspector {
             let reason = "requests are shown to this machine alone: name a loopback address";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
-        let listener = listen(at)?;
+        let listener = if is_port_fixed { TcpListener::listen(at, None) } else { listen(at) }?;
         let at = listener.local_addr()?;
         let session = Arc::new(Session::new(capture, Box::new(agents)));
         let (closing, closed) = bounded(1);

@@ -66,6 +66,16 @@ impl StateDir {
         files::keep(&self.path(name), content)
     }
 
+    /// Makes the folder, and sees whether it takes files, before anybody relies on it.
+    ///
+    /// # Errors
+    /// As for [`Self::write`].
+    pub fn probe(&self) -> io::Result<()> {
+        const PROBE: &str = ".probe";
+        self.write(PROBE, b"")?;
+        self.remove(PROBE)
+    }
+
     /// Removes a file, if it is there.
     ///
     /// # Errors
@@ -107,6 +117,17 @@ pub fn is_damaged(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_takes_files_is_made_and_stays_empty_and_another_is_an_error() {
+        let folder = std::env::temp_dir().join(format!("hvym-state-dir-probe-{}", std::process::id()));
+        let state = StateDir::new(folder.join("deep"));
+        state.probe().expect("a folder takes a file");
+        assert_eq!(fs::read_dir(folder.join("deep")).expect("it is there").count(), 0);
+        fs::write(folder.join("file"), "").expect("a folder takes a file");
+        assert!(StateDir::new(folder.join("file")).probe().is_err());
+        fs::remove_dir_all(folder).expect("it is there");
+    }
 
     fn folder(name: &str) -> PathBuf {
         let folder = std::env::temp_dir().join(format!("hvym-tunnel-state-{name}-{}", std::process::id()));

@@ -49,16 +49,25 @@ pub struct Mistakes {
     pub list: Vec<Mistake>,
 }
 
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Mistakes {
+    /// One line for each, as compilers write them.
+    pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
         let path = self.path.display();
-        for (index, Mistake { origin, key, what }) in self.list.iter().enumerate() {
-            let newline = if index == 0 { "" } else { "\n" };
+        self.list.iter().map(move |Mistake { origin, key, what }| {
             let colon = if key.is_empty() { "" } else { ": " };
             match origin {
-                ValueOrigin::Line(line) => write!(f, "{newline}{path}:{line}: {key}{colon}{what}")?,
-                other => write!(f, "{newline}{other}: {key}{colon}{what}")?,
+                ValueOrigin::Line(line) => format!("{path}:{line}: {key}{colon}{what}"),
+                other => format!("{other}: {key}{colon}{what}"),
             }
+        })
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, line) in self.lines().enumerate() {
+            let newline = if index == 0 { "" } else { "\n" };
+            write!(f, "{newline}{line}")?;
         }
         Ok(())
     }

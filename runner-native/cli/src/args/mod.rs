@@ -63,6 +63,7 @@ use thiserror::Error;
 use crate::exit::{Exit, ExitError};
 use crate::report::{Reporter, Style};
 use crate::trace_file::TraceFile;
+use hvym_tunnel_net::files::{self, FileAccess};
 use hvym_tunnel_net::key;
 
 /// Gives a service on your own machine a public address, named by your Stellar key.
@@ -193,7 +194,7 @@ impl Cli {
         Cli::parse(arguments).map_err(|error| match error {
             ParseError::Usage(error) => refuse(&error),
             ParseError::File(error) => {
-                eprintln!("error: {}", error.message);
+                eprintln!("error: {error}");
                 error.exit
             }
         })
@@ -244,6 +245,14 @@ impl Cli {
         all.filter(|path| *path != Path::new("-"))
     }
 
+    /// The file for the events of the data path, if one is wanted.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn trace(&self) -> io::Result<Option<TraceFile>> {
+        self.terminal.trace.as_deref().map(TraceFile::create).transpose()
+    }
+
     fn output(&self) -> Option<&Output> {
         match &self.command {
             Command::Expose(arguments) => Some(&arguments.output),
@@ -256,12 +265,21 @@ impl Cli {
         }
     }
 
-    /// The file for the events of the data path, if one is wanted.
+    /// Whoever waits for the file of `--url-file` would wait for ever if there can be none.
     ///
     /// # Errors
-    /// It cannot be written.
-    pub(crate) fn trace(&self) -> io::Result<Option<TraceFile>> {
-        self.terminal.trace.as_deref().map(TraceFile::create).transpose()
+    /// Its folder takes no file.
+    pub(crate) fn check_url_file(&self) -> Result<(), ExitError> {
+        let Some(path) = self.output().and_then(|output| output.url_file.as_ref()) else { return Ok(()) };
+        if path.exists() {
+            // It may be no file, as /dev/stderr, which is told when there is a URL.
+            return Ok(());
+        }
+        let made = files::replace(path, b"", FileAccess::Public).and_then(|()| std::fs::remove_file(path));
+        made.map_err(|error| {
+            let message = format!("the URL cannot be kept in {}: {error}", path.display());
+            ExitError::new(Exit::Config, message).with_hint("name a file in a folder that this user can write")
+        })
     }
 
     /// Where this command reports, and what it logs from now on.

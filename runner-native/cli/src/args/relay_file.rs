@@ -208,7 +208,7 @@ mod tests {
         let result = (|| {
             let command = Cli::command();
             let matches = command.clone().try_get_matches_from(words.clone()).map_err(|e| e.to_string())?;
-            let words = with_file(&command, &matches, words).map_err(|error| error.message)?;
+            let words = with_file(&command, &matches, words).map_err(|error| error.text())?;
             let matches = command.try_get_matches_from(words).map_err(|error| error.to_string())?;
             let cli = Cli::from_arg_matches(&matches).map_err(|error| error.to_string())?;
             match cli.command {

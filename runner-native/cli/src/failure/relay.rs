@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use hvym_tunnel_relay::config::{ConfigError, GuestsError};
-use hvym_tunnel_relay::{AcmeError, RelayError};
+use hvym_tunnel_relay::{AcmeError, KeysError, RelayError};
 
 use crate::exit::{Exit, ExitError};
 
@@ -19,6 +19,9 @@ impl From<RelayError> for ExitError {
             RelayError::Acme(AcmeError::Listen { at, kind, .. }) => listen_hint(*at, *kind),
             RelayError::Acme(AcmeError::Store(_)) | RelayError::StateFolder => {
                 "name a folder that this user can write, as --state-dir /var/lib/hvym-tunnel"
+            }
+            RelayError::Keys(KeysError::AdminKey(_) | KeysError::ShortAdminKey { .. }) => {
+                "make one that only this user can read: (umask 077; openssl rand -hex 32 > FILE)"
             }
             RelayError::Keys(_) => "save what the login service publishes at /.well-known/jwks.json",
             RelayError::Tls(_) => {

@@ -105,7 +105,9 @@ fn announce(settings: &ApiSettings, api: &ApiServer, reporter: &Reporter) -> Res
         return args::write_out(format!("{event}\n").as_bytes());
     }
     match url.or(socket) {
-        Some(place) => args::write_out(format!("{place}\n").as_bytes()),
-        None => Ok(()),
+        Some(place) => args::write_out(format!("{place}\n").as_bytes())?,
+        None => return Ok(()),
     }
+    reporter.note(&format!("to change anything there takes the token in {}", settings.token_file.display()));
+    Ok(())
 }

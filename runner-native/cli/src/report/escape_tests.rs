@@ -100,7 +100,7 @@ fn all_with(text: &str) -> Vec<Report> {
         Report::UpgradeFailed { message: text() },
         Report::Draining { reason: text(), deadline: Duration::ZERO },
         Report::Stopped { reason: text() },
-        Report::Error { code: "refused", exit: 4, message: text(), hint: hint() },
+        Report::Error { code: "refused", exit: 4, message: text(), more: vec![text()], hint: hint() },
     ]
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
             vec![err().with(Yellow, format!("there is no next process, and this one goes on: {message}"))]
         }
         Report::Stopped { reason } => vec![err().with(Plain, format!("stopped: {reason}"))],
-        Report::Error { message, hint, .. } => error(message, hint.as_deref()),
+        Report::Error { message, more, hint, .. } => error(message, more, hint.as_deref()),
         Report::OwnRelay { .. }
         | Report::Ready { .. }
         | Report::Forwarding { .. }
@@ -78,8 +78,9 @@ pub(crate) fn lines(report: &Report, moment: Moment) -> Vec<Line> {
     }
 }
 
-fn error(message: &str, hint: Option<&str>) -> Vec<Line> {
+fn error(message: &str, more: &[String], hint: Option<&str>) -> Vec<Line> {
     let mut lines = vec![Line::err().with(Ink::Red, "error: ").with(Ink::Plain, message)];
+    lines.extend(more.iter().map(|mistake| Line::err().with(Ink::Plain, mistake)));
     lines.extend(hint.map(|hint| Line::err().with(Ink::Bold, "hint: ").with(Ink::Plain, hint)));
     lines
 }

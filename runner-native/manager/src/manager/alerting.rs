@@ -28,7 +28,8 @@ impl Inner {
             let Some(event) = self.lock_alerts().poll_event() else { return };
             match &event {
                 AlertEvent::Raised(alert) => {
-                    tracing::warn!(subject = alert.subject, kind = ?alert.kind, alert.message, "an alert");
+                    let reason = self.reason_of(&alert.subject);
+                    tracing::warn!(subject = alert.subject, kind = ?alert.kind, alert.message, reason, "an alert");
                     self.act_on(alert);
                     if !self.is_told_of_link(alert) {
                         self.notify(Notification::of_alert(alert));
@@ -47,6 +48,11 @@ impl Inner {
             let report = serde_json::to_value(alert_report(event.alert())).unwrap_or_default();
             self.context.feed.publish(UpdateKind::Alert, members([("alert", report)]));
         }
+    }
+
+    /// Why the last check of this connection failed.
+    fn reason_of(&self, subject: &str) -> Option<String> {
+        self.lock_connections().get(subject)?.health.error().map(str::to_owned)
     }
 
     fn act_on(&self, alert: &Alert) {

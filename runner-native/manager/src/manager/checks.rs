@@ -119,7 +119,7 @@ impl Inner {
             let Some(connection) = connections.get_mut(name) else { return };
             connection.is_checking = false;
             let Some(outcome) = outcome else {
-                connection.health = ConnectionHealth::new(now + timing.interval);
+                connection.health = ConnectionHealth::new(now + timing.retry_delay.min(timing.interval));
                 connection.uptime.set(None, at);
                 drop(connections);
                 self.lock_alerts().remove_subject(name, at);
@@ -166,14 +166,14 @@ fn connection_name(taken: &BTreeMap<String, Connection>, link: &str, service: Op
     }
 }
 
-/// A relay is there while its link is; how fast it is, the last ping says. `None`: nobody wants the link.
+/// A relay is there while its link is; how fast it is, the last ping says. `None`: nobody wants the link, or knows yet.
 async fn check_relay(link: &ManagedLink, limit: Duration) -> Option<Result<CheckReport, String>> {
     if !link.is_wanted() {
         return None;
     }
     if link.status().is_none_or(|status| status.link != LinkState::Online) {
-        let error = link.observer.activity().last_error;
-        return Some(Err(error.unwrap_or_else(|| "the link is not connected yet".to_owned())));
+        // Without an error it is being dialled for the first time, which is no failure.
+        return link.observer.activity().last_error.map(Err);
     }
     let latency = match link.observer.activity().round_trip {
         Some(round_trip) => round_trip,
