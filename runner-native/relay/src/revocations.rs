@@ -274,7 +274,8 @@ mod tests {
     #[test]
     fn an_owner_has_so_many_revocations_and_no_more_and_all_together_too() {
         let kept = Revocations::default();
-        let add = |of: usize, number: usize, now| kept.add(owner(of), id(number), Some(in_secs(10)), None, now);
+        let add =
+            |of: usize, number: usize, now| kept.add(owner(of), id(number), Some(in_secs(10)), None, now);
         for number in 0..MAX_OF_OWNER {
             assert_eq!(add(0, number, NOW), Ok(true));
         }

@@ -278,7 +278,8 @@ impl Cli {
         let made = files::replace(path, b"", FileAccess::Public).and_then(|()| std::fs::remove_file(path));
         made.map_err(|error| {
             let message = format!("the URL cannot be kept in {}: {error}", path.display());
-            ExitError::new(Exit::Config, message).with_hint("name a file in a folder that this user can write")
+            ExitError::new(Exit::Config, message)
+                .with_hint("name a file in a folder that this user can write")
         })
     }
 

@@ -36,7 +36,9 @@ pub(super) fn translate(arguments: &[OsString], is_command: impl Fn(&str) -> boo
     let (said_expose, mut words) = match words.first()?.as_str() {
         "expose" => (true, words[1..].to_vec()),
         // Ours manages tunnels of a relay, and knows no such option.
-        "tunnel" if words.iter().any(|word| word.split('=').next() == Some("--url")) => (false, words.to_vec()),
+        "tunnel" if words.iter().any(|word| word.split('=').next() == Some("--url")) => {
+            (false, words.to_vec())
+        }
         first if is_command(first) => return None,
         _ => (false, words.to_vec()),
     };

@@ -228,6 +228,18 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
         Report::KeysLoaded => {
             vec![Line::out().with(Dim, clock(moment.now)).with(Plain, "  the keys of guests were read")]
         }
+        Report::KeysKept { message } => vec![
+            err().with(Yellow, format!("the new keys cannot be used: {message}")),
+            err().with(Dim, "those from before stay in use; correct the file, then send SIGHUP"),
+        ],
+        _ => stores(report, moment),
+    }
+}
+
+/// What becomes of the database and of the other relays.
+fn stores(report: &Report, moment: Moment) -> Vec<Line> {
+    use Ink::{Dim, Plain, Yellow};
+    match report {
         Report::DatabaseLost { message } => vec![
             err().with(Yellow, message),
             err().with(Dim, "agents stay and are let in as before; nothing can be changed until it is back"),
@@ -259,10 +271,6 @@ fn relay(report: &Report, moment: Moment) -> Vec<Line> {
                     .with(Plain, "  the other relays are told and heard of again"),
             ]
         }
-        Report::KeysKept { message } => vec![
-            err().with(Yellow, format!("the new keys cannot be used: {message}")),
-            err().with(Dim, "those from before stay in use; correct the file, then send SIGHUP"),
-        ],
         _ => Vec::new(),
     }
 }
