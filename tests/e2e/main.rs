@@ -59,7 +59,6 @@ mod proxy;
 mod reach;
 mod relays;
 mod reload;
-mod resident;
 mod restart;
 mod reuse;
 mod sealed;
