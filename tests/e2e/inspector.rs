@@ -311,15 +311,19 @@ fn requests_of_identities_to_a_private_service_are_kept_only_if_asked_for() {
 }
 
 #[test]
-fn two_agents_have_two_inspectors_and_none_is_there_unless_it_is_asked_for() {
+fn a_port_that_was_named_is_that_one_and_no_inspector_is_there_unless_it_is_asked_for() {
     let service = Origin::saying(b"here");
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     let port = taken.local_addr().expect("it is bound").port();
     let home = Home::new();
-    let mut agent =
-        home.start(&["expose", &service.port.to_string(), "--json", &format!("--inspect={port}")]);
+    let named = format!("--inspect={port}");
+    let mut agent = home.start(&["expose", &service.port.to_string(), "--json", &named]);
+    assert_eq!(agent.code(), 3, "{agent:?}");
+    assert!(agent.transcript().contains("name another port"), "{agent:?}");
+    drop(taken);
+    let mut agent = home.start(&["expose", &service.port.to_string(), "--json", &named]);
     agent.event("ready");
-    assert!(inspector_port(&agent) > port);
+    assert_eq!(inspector_port(&agent), port);
     let mut quiet = home.start(&["expose", &service.port.to_string(), "--json"]);
     quiet.event("ready");
     assert!(!quiet.transcript().contains("inspecting"), "{quiet:?}");

@@ -8,12 +8,16 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::http::{Origin, answer};
 use crate::installed::any_required_tool;
-use crate::program::{Home, PATIENCE};
+use crate::program::Home;
+
+/// How long a browser may take for anything: it shares two cores with others, and a test of a page with its own relay and agent.
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Names under which distributions install it.
 const NAMES: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];

@@ -234,8 +234,8 @@ impl<'a> Unverified<'a> {
             (Some(from), Some(to)) if to - from > i128::from(max) => {
                 Err(JwtError::Lifetime { lifetime: to - from, max })
             }
-            // Tokens of older systems may have no end; one that says what it is good for says for how long.
-            (_, None) if self.claims.contains_key("scope") => Err(JwtError::Missing("exp")),
+            // Tokens of older systems that answer a challenge may have no end; one that says what it is good for says for how long.
+            (_, None) if self.claims.contains_key("challenge") => Err(JwtError::Missing("exp")),
             _ => Ok(()),
         }
     }

@@ -275,8 +275,13 @@ impl Cli {
             // It may be no file, as /dev/stderr, which is told when there is a URL.
             return Ok(());
         }
-        let made = files::replace(path, b"", FileAccess::Public).and_then(|()| std::fs::remove_file(path));
-        made.map_err(|error| {
+        // Another name, since whoever waits for the file takes what is there for the URL.
+        let mut probe = OsString::from(".");
+        probe.push(path.file_name().unwrap_or_default());
+        probe.push(".probe");
+        let probe = path.with_file_name(probe);
+        let made = files::replace(&probe, b"", FileAccess::Public);
+        made.and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
             let message = format!("the URL cannot be kept in {}: {error}", path.display());
             ExitError::new(Exit::Config, message)
                 .with_hint("name a file in a folder that this user can write")
