@@ -54,7 +54,11 @@ pub(crate) fn serve(
 ) -> Result<Option<Inspector>, ExitError> {
     // Of a port that somebody named, a script or a bookmark may know.
     let is_port_fixed = options.is_asked_for && options.at.port() != DEFAULT_PORT;
-    match Inspector::start(options.at, is_port_fixed, capture, agents) {
+    let started = match is_port_fixed {
+        true => Inspector::start_at(options.at, capture, agents),
+        false => Inspector::start(options.at, capture, agents),
+    };
+    match started {
         Ok(inspector) => {
             reporter.tell(&Report::Inspecting { url: inspector.url() });
             Ok(Some(inspector))

@@ -43,22 +43,37 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Listens at `at`, or where its port is not fixed at the next one that is free, and shows what `capture` keeps of `agents`,
-    /// which are asked for each time.
+    /// Listens at `at`, or at the next port that is free, and shows what `capture` keeps of `agents`, which are asked for each time.
     ///
     /// # Errors
     /// The address is none of this machine alone, or cannot be listened at.
     pub fn start(
         at: SocketAddr,
-        is_port_fixed: bool,
         capture: Arc<Capture>,
         agents: impl Fn() -> Vec<AgentView> + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        if !at.ip().is_loopback() {
-            let reason = "requests are shown to this machine alone: name a loopback address";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
-        }
-        let listener = if is_port_fixed { TcpListener::listen(at, None) } else { listen(at) }?;
+        check(at)?;
+        Self::serve(listen(at)?, capture, agents)
+    }
+
+    /// As [`start`](Self::start), at this port and no other.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub fn start_at(
+        at: SocketAddr,
+        capture: Arc<Capture>,
+        agents: impl Fn() -> Vec<AgentView> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        check(at)?;
+        Self::serve(TcpListener::listen(at, None)?, capture, agents)
+    }
+
+    fn serve(
+        listener: TcpListener,
+        capture: Arc<Capture>,
+        agents: impl Fn() -> Vec<AgentView> + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let at = listener.local_addr()?;
         let session = Arc::new(Session::new(capture, Box::new(agents)));
         let (closing, closed) = bounded(1);
@@ -92,6 +107,14 @@ impl Inspector {
     pub fn url(&self) -> String {
         format!("http://{}", self.at)
     }
+}
+
+fn check(at: SocketAddr) -> io::Result<()> {
+    if at.ip().is_loopback() {
+        return Ok(());
+    }
+    let reason = "requests are shown to this machine alone: name a loopback address";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
 }
 
 fn listen(at: SocketAddr) -> io::Result<TcpListener> {
