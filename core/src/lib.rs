@@ -114,6 +114,7 @@ pub mod agent;
 pub mod backoff;
 pub mod bundle;
 pub mod dialect;
+mod event_rate;
 pub mod handshake;
 pub mod json;
 pub mod keepalive;

@@ -207,19 +207,35 @@ fn what_is_connected_goes_on_without_redis_and_is_registered_again_when_it_is_ba
     }
 }
 
+/// A service at one relay whose owner starts it anew at another one, beside one of somebody else. Visitors of the other one reach both.
+pub(crate) struct Contested {
+    pub(crate) first: Agent,
+    pub(crate) witness: Agent,
+    /// Of the first agent.
+    pub(crate) host: String,
+    /// What the next one is to serve.
+    pub(crate) newer: Origin,
+}
+
+impl Contested {
+    pub(crate) fn start(at: &Relay, other: &Relay) -> Self {
+        let [older, newer, beside] = [&b"older"[..], b"newer", b"other"].map(Origin::saying);
+        let first = Agent::start_in(Home::of(&Key::from_seed(OWNER)), at, older.port, &[]);
+        let witness = Agent::start(at, beside.port, &[]);
+        let host = first.host().to_owned();
+        until(other, &host, "older");
+        until(other, witness.host(), "other");
+        Self { first, witness, host, newer }
+    }
+}
+
 #[test]
 fn a_relay_that_stood_still_serves_nothing_that_another_one_has_taken_over() {
     let Some(redis) = RedisServer::start() else { return };
     let [a, b] = [(); 2].map(|()| relay(&redis.url(), &[]));
-    let [older, newer, other] = [&b"older"[..], b"newer", b"other"].map(Origin::saying);
-    let own = || Home::of(&Key::from_seed(OWNER));
-    let mut first = Agent::start_in(own(), &a, older.port, &[]);
-    let witness = Agent::start(&a, other.port, &[]);
-    let host = first.host().to_owned();
-    until(&b, &host, "older");
-    until(&b, witness.host(), "other");
+    let Contested { mut first, witness, host, newer } = Contested::start(&a, &b);
     a.program.signal(Signal::STOP);
-    let second = Agent::start_in(own(), &b, newer.port, &[]);
+    let second = Agent::start_in(Home::of(&Key::from_seed(OWNER)), &b, newer.port, &[]);
     assert_eq!(
         (second.host().split(':').next(), visit(&b, &host).as_str()),
         (host.split(':').next(), "newer")

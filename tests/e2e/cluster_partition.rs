@@ -10,7 +10,7 @@ use hvym_tunnel_tests::program::{Home, PATIENCE};
 use hvym_tunnel_tests::redis::RedisServer;
 use hvym_tunnel_tests::tunnel::{Agent, Relay, request};
 
-use super::cluster::{OWNER, RELAYS, ask, until, visit};
+use super::cluster::{Contested, OWNER, RELAYS, ask, until, visit};
 
 /// A relay that others reach through the network, and its store at this URL.
 fn relay(network: &Partition, store: &str, arguments: &[&str]) -> Relay {
@@ -31,15 +31,9 @@ fn a_relay_that_is_cut_off_serves_no_name_beside_the_one_that_has_it_and_heals_b
     let Some(redis) = RedisServer::start() else { return };
     let network = Partition::default();
     let [mut a, b] = two(&network, &redis, &[]);
-    let [older, newer, other] = [&b"older"[..], b"newer", b"other"].map(Origin::saying);
-    let own = || Home::of(&Key::from_seed(OWNER));
-    let mut first = Agent::start_in(own(), &a, older.port, &[]);
-    let witness = Agent::start(&a, other.port, &[]);
-    let host = first.host().to_owned();
-    until(&b, &host, "older");
-    until(&b, witness.host(), "other");
+    let Contested { mut first, witness, host, newer } = Contested::start(&a, &b);
     network.cut();
-    let second = Agent::start_in(own(), &b, newer.port, &[]);
+    let second = Agent::start_in(Home::of(&Key::from_seed(OWNER)), &b, newer.port, &[]);
     assert_eq!(visit(&b, second.host()), "newer");
     until(&a, &host, "503");
     // From here on nobody is told anything else by it, however long this goes on, and everybody by the other one.

@@ -120,7 +120,7 @@ const LAYERS: [&[&str]; 14] = [
     &["stellar"],
     &["names"],
     &["access", "dialect"],
-    &["recent_bytes"],
+    &["event_rate", "recent_bytes"],
     &["keepalive"],
     &["plane"],
     &["handshake"],

@@ -1,9 +1,9 @@
 //! What calls return, and the border that no panic crosses.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hvym_tunnel_json::code;
+use hvym_tunnel_net::error_text;
 
 use crate::error::{self, Error};
 
@@ -32,15 +32,10 @@ pub(crate) fn guarded(body: impl FnOnce() -> Result<HvymTunnelResult, Error>) ->
         Ok(Ok(result)) => return result,
         Ok(Err(error)) if error.code == code::INVALID => (error, HvymTunnelResult::Invalid),
         Ok(Err(error)) => (error, HvymTunnelResult::Failed),
-        Err(panic) => (Error::new("panic", text_of(&*panic)), HvymTunnelResult::Panicked),
+        Err(panic) => (Error::new("panic", error_text::of_panic(&*panic)), HvymTunnelResult::Panicked),
     };
     error::remember(&error);
     result
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
 
 #[cfg(test)]

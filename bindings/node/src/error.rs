@@ -1,10 +1,10 @@
 //! Errors as JavaScript sees them, with the codes of the package (`index.d.ts`), and the border that no panic crosses.
 
-use std::any::Any;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use hvym_tunnel_agent::AgentError;
+use hvym_tunnel_net::error_text;
 
 use crate::down::{down_code, down_hint};
 
@@ -39,12 +39,8 @@ pub(crate) fn of_end(error: &AgentError) -> (String, String, Option<&'static str
 
 /// Runs the body of a call. A panic in it is an error with the code `panic`.
 pub(crate) fn guarded<T>(body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(new("panic", text_of(&*panic))))
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+    catch_unwind(AssertUnwindSafe(body))
+        .unwrap_or_else(|panic| Err(new("panic", error_text::of_panic(&*panic))))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::event_rate::EventRate;
 use crate::time::Instant;
 
 /// Notices at once.
@@ -10,26 +11,20 @@ const BURST: u32 = 20;
 const INTERVAL: Duration = Duration::from_secs(3);
 
 /// Notices that may be shown.
-pub(super) struct NoticeBudget {
-    left: u32,
-    refilled: Instant,
-}
+pub(super) struct NoticeBudget(EventRate);
 
 impl NoticeBudget {
     pub(super) fn new() -> Self {
-        Self { left: BURST, refilled: Instant::ZERO }
+        Self(EventRate::new(INTERVAL, BURST))
     }
 
     /// Whether one more may be shown.
     pub(super) fn take(&mut self, now: Instant) -> bool {
-        let earned = (now - self.refilled).as_millis() / INTERVAL.as_millis();
-        if earned > 0 {
-            self.left = BURST.min(self.left.saturating_add(u32::try_from(earned).unwrap_or(BURST)));
-            self.refilled = now;
+        let is_within = self.0.delay(now).is_zero();
+        if is_within {
+            self.0.take(now);
         }
-        let is_left = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        is_left
+        is_within
     }
 }
 

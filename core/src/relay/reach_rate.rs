@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 
+use crate::event_rate::EventRate;
 use crate::time::Instant;
 
 /// Time between two streams of one caller after its burst: 32 a second. An application keeps its connections; a higher rate
@@ -12,27 +13,22 @@ pub const REACH_INTERVAL: Duration = Duration::from_micros(31_250);
 
 /// The streams that one caller has opened of late.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ReachRate {
-    burst: Duration,
-    /// When the next stream is due at the rate of [`REACH_INTERVAL`]; ahead of the clock by what was opened at once.
-    due: Instant,
-}
+pub struct ReachRate(EventRate);
 
 impl ReachRate {
     /// No streams yet, of which `burst` may be opened at once.
     pub fn new(burst: usize) -> Self {
-        let burst = REACH_INTERVAL * u32::try_from(burst).unwrap_or(u32::MAX);
-        Self { burst, due: Instant::ZERO }
+        Self(EventRate::new(REACH_INTERVAL, u32::try_from(burst).unwrap_or(u32::MAX)))
     }
 
     /// How long to wait before the next stream.
     pub fn delay(&self, now: Instant) -> Duration {
-        (self.due.max(now) - now + REACH_INTERVAL).saturating_sub(self.burst)
+        self.0.delay(now)
     }
 
     /// A stream is opened.
     pub fn take(&mut self, now: Instant) {
-        self.due = self.due.max(now) + REACH_INTERVAL;
+        self.0.take(now);
     }
 }
 

@@ -54,10 +54,7 @@ impl RedisStore {
     /// # Errors
     /// Redis is away, or is none.
     pub(crate) fn sync(&mut self, request: &SyncRequest) -> Result<SyncReply, SyncError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connect()?,
-        };
+        let mut connection = self.take_connection()?;
         let mut invocation = self.script.prepare_invoke();
         for key in KEYS {
             invocation.key(key);
@@ -76,10 +73,7 @@ impl RedisStore {
     /// # Errors
     /// Redis is away, or is none.
     pub(crate) fn write_tunnels(&mut self, batch: &TunnelBatch) -> Result<(), SyncError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.connect()?,
-        };
+        let mut connection = self.take_connection()?;
         let mut invocation = self.tunnels.prepare_invoke();
         for key in TUNNELS_KEYS {
             invocation.key(key);
@@ -95,6 +89,14 @@ impl RedisStore {
         let () = invocation.invoke(&mut connection)?;
         self.connection = Some(connection);
         Ok(())
+    }
+
+    /// The connection, which whoever uses it without an error puts back.
+    fn take_connection(&mut self) -> Result<Connection, SyncError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => self.connect(),
+        }
     }
 
     fn connect(&self) -> Result<Connection, SyncError> {

@@ -19,9 +19,13 @@ pub enum FileAccess {
 
 /// Makes the folder of `path`, and every folder above it that is missing, for the owner alone (0700).
 pub fn create_folder_of(path: &Path) -> io::Result<()> {
-    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
-        return Ok(());
-    };
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => create_folder(folder),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -102,6 +106,20 @@ pub fn replace(path: &Path, content: &[u8], access: FileAccess) -> io::Result<()
 pub fn keep(path: &Path, content: &[u8]) -> io::Result<()> {
     create_folder_of(path)?;
     replace(path, content, FileAccess::Private)
+}
+
+/// Sees whether `folder` takes files, before anybody relies on it.
+///
+/// # Errors
+/// It is not there, or takes none.
+pub fn probe(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(".probe");
+    replace(&probe, b"", FileAccess::Private)?;
+    match fs::remove_file(probe) {
+        // Another process has looked at the same time.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// A file beside its destination under a name of its own; gone when dropped.

@@ -6,6 +6,7 @@ pub mod api_routes;
 mod client_upgrade;
 pub mod clock;
 pub mod coarse_timer;
+pub mod concurrency_limit;
 pub mod config;
 pub mod copy;
 mod cpu_usage;

@@ -71,9 +71,8 @@ impl StateDir {
     /// # Errors
     /// As for [`Self::write`].
     pub fn probe(&self) -> io::Result<()> {
-        const PROBE: &str = ".probe";
-        self.write(PROBE, b"")?;
-        self.remove(PROBE)
+        files::create_folder(&self.0)?;
+        files::probe(&self.0)
     }
 
     /// Removes a file, if it is there.

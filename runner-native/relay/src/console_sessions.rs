@@ -7,10 +7,13 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::time::Instant;
 use hvym_tunnel_net::clock::seed;
+use hvym_tunnel_net::concurrency_limit::ConcurrencyLimit;
 use hvym_tunnel_net::secret::Fingerprint;
 
 /// Sessions at once. A few operators with some browsers each; the one that was used longest ago makes room.
 const MAX_SESSIONS: usize = 64;
+/// Pages that are told at once: some of every session. Further ones ask now and then.
+const MAX_STREAMS: usize = 64;
 /// How long one lasts, whatever happens: a working day.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long one lasts that nobody uses. A page that is open uses it all the time.
@@ -47,8 +50,17 @@ impl Session {
 }
 
 /// The sessions of a relay. They end with its process.
-#[derive(Default)]
-pub(crate) struct ConsoleSessions(Mutex<Vec<Session>>);
+pub(crate) struct ConsoleSessions {
+    sessions: Mutex<Vec<Session>>,
+    /// For pages that are told at once what happens.
+    pub(crate) streams: ConcurrencyLimit,
+}
+
+impl Default for ConsoleSessions {
+    fn default() -> Self {
+        Self { sessions: Mutex::default(), streams: ConcurrencyLimit::new(MAX_STREAMS) }
+    }
+}
 
 impl ConsoleSessions {
     /// Begins a session, and returns its secret, which is kept nowhere else.
@@ -88,13 +100,25 @@ impl ConsoleSessions {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hvym_tunnel_net::concurrency_limit::ConcurrencyPermit;
+
     use super::*;
+
+    #[test]
+    fn a_permit_is_free_again_when_its_page_is_gone() {
+        let sessions = ConsoleSessions::default();
+        let take = || sessions.streams.take_one();
+        let all: Vec<ConcurrencyPermit> = std::iter::from_fn(take).take(MAX_STREAMS + 1).collect();
+        assert_eq!(all.len(), MAX_STREAMS);
+        drop(all);
+        assert!(take().is_some());
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -63,7 +63,7 @@ use thiserror::Error;
 use crate::exit::{Exit, ExitError};
 use crate::report::{Reporter, Style};
 use crate::trace_file::TraceFile;
-use hvym_tunnel_net::files::{self, FileAccess};
+use hvym_tunnel_net::files;
 use hvym_tunnel_net::key;
 
 /// Gives a service on your own machine a public address, named by your Stellar key.
@@ -275,13 +275,7 @@ impl Cli {
             // It may be no file, as /dev/stderr, which is told when there is a URL.
             return Ok(());
         }
-        // Another name, since whoever waits for the file takes what is there for the URL.
-        let mut probe = OsString::from(".");
-        probe.push(path.file_name().unwrap_or_default());
-        probe.push(".probe");
-        let probe = path.with_file_name(probe);
-        let made = files::replace(&probe, b"", FileAccess::Public);
-        made.and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
+        files::probe(path.parent().unwrap_or(path)).map_err(|error| {
             let message = format!("the URL cannot be kept in {}: {error}", path.display());
             ExitError::new(Exit::Config, message)
                 .with_hint("name a file in a folder that this user can write")

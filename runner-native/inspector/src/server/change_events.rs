@@ -10,12 +10,13 @@ use futures_util::future::{Either, select};
 use futures_util::stream;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
+use hvym_tunnel_net::concurrency_limit::ConcurrencyPermit;
 use hvym_tunnel_net::timer::Timer;
 use hyper::body::Frame;
 use serde_json::{Value, json};
 
 use super::respond::{self, Content};
-use super::session::{Session, Slot};
+use super::session::Session;
 use crate::capture::ChangeListener;
 use crate::view::ExchangeSummary;
 
@@ -41,7 +42,7 @@ struct Live {
     /// How many changes were told last.
     told: usize,
     silent: u32,
-    _place: Slot,
+    _place: ConcurrencyPermit,
 }
 
 /// All that is kept, and then every change.

@@ -1,11 +1,11 @@
 //! What the connections of one inspector share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use data_encoding::HEXLOWER;
 use hvym_tunnel_agent::{AgentView, ReplayRefusal};
 use hvym_tunnel_net::clock;
+use hvym_tunnel_net::concurrency_limit::ConcurrencyLimit;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
@@ -28,9 +28,9 @@ pub(super) struct Session {
     pub(super) capture: Arc<Capture>,
     agents: Agents,
     token: Token,
-    pub(super) connections: Slots,
-    pub(super) listeners: Slots,
-    pub(super) replays: Slots,
+    pub(super) connections: ConcurrencyLimit,
+    pub(super) listeners: ConcurrencyLimit,
+    pub(super) replays: ConcurrencyLimit,
 }
 
 /// What proves that a request was made by the page, or by somebody who can read it.
@@ -40,7 +40,7 @@ impl Session {
     /// One with a new token.
     pub(super) fn new(capture: Arc<Capture>, agents: Agents) -> Self {
         let token = Token(HEXLOWER.encode(&clock::seed()));
-        let places = Slots::new;
+        let places = ConcurrencyLimit::new;
         Self {
             capture,
             agents,
@@ -102,48 +102,9 @@ impl Session {
     }
 }
 
-/// So many of something at once.
-#[derive(Debug)]
-pub(super) struct Slots {
-    taken: Arc<AtomicUsize>,
-    limit: usize,
-}
-
-/// One of them, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Slot(Arc<AtomicUsize>);
-
-impl Slots {
-    fn new(limit: usize) -> Self {
-        Self { taken: Arc::default(), limit }
-    }
-
-    /// One, if there is one left.
-    pub(super) fn take_one(&self) -> Option<Slot> {
-        let take = |taken: usize| (taken < self.limit).then_some(taken + 1);
-        let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, take);
-        taken.is_ok().then(|| Slot(Arc::clone(&self.taken)))
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn there_are_as_many_places_as_the_limit_says() {
-        let places = Slots::new(2);
-        let (first, second) = (places.take_one(), places.take_one());
-        assert!(first.is_some() && second.is_some() && places.take_one().is_none());
-        drop(first);
-        assert!(places.take_one().is_some());
-    }
 
     #[test]
     fn the_token_alone_opens() {

@@ -5,7 +5,6 @@ use std::convert::Infallible;
 use std::fmt::Write;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hvym_tunnel_net::coarse_timer::CoarseTimer;
+use hvym_tunnel_net::concurrency_limit::ConcurrencyPermit;
 use hvym_tunnel_registry::TunnelRegistry;
 use hyper::body::Frame;
 use zeroize::Zeroizing;
@@ -28,29 +28,6 @@ use crate::upstream::response_body::{Answer, ResponseBody};
 const TICK: Duration = Duration::from_secs(1);
 /// Looks without a change before something is said all the same. Proxies end a response that is silent for a minute.
 const SILENT_TICKS: u32 = 15;
-/// Pages that are told at once: some of every session. Further ones ask now and then.
-const MAX_STREAMS: usize = 64;
-
-static STREAMS: AtomicUsize = AtomicUsize::new(0);
-
-/// One of [`MAX_STREAMS`].
-struct StreamPermit;
-
-impl StreamPermit {
-    fn take() -> Option<Self> {
-        let taken = STREAMS.fetch_add(1, Ordering::Relaxed);
-        // Dropping it gives back what is too much, too.
-        let permit = Self;
-        (taken < MAX_STREAMS).then_some(permit)
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        STREAMS.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// What the lists of the console depend on.
 #[derive(Clone, PartialEq, Eq, Default)]
 struct ConsoleState {
@@ -99,7 +76,7 @@ struct EventStream {
     secret: Zeroizing<String>,
     seen: Option<ConsoleState>,
     is_over: bool,
-    _permit: StreamPermit,
+    _permit: ConcurrencyPermit,
 }
 
 impl EventStream {
@@ -142,7 +119,7 @@ impl EventStream {
 
 /// Tells the page of the session with this secret what happens from now on.
 pub(super) fn answer(state: &Arc<RelayState>, secret: &str) -> Answer {
-    let Some(permit) = StreamPermit::take() else {
+    let Some(permit) = state.console.streams.take_one() else {
         return json::detail(StatusCode::SERVICE_UNAVAILABLE, "too many pages are told: ask now and then");
     };
     let secret = Zeroizing::new(secret.to_owned());
@@ -174,13 +151,5 @@ mod tests {
         assert_eq!(since(agents), "event: changed\ndata: agents tunnels\n\n");
         let tunnels = ConsoleState { tunnels: 1, audit: (1, None), ..before.clone() };
         assert_eq!(since(tunnels), "event: changed\ndata: tunnels audit\n\n");
-    }
-
-    #[test]
-    fn a_permit_is_free_again_when_its_page_is_gone() {
-        let all: Vec<StreamPermit> = std::iter::from_fn(StreamPermit::take).take(MAX_STREAMS + 1).collect();
-        assert_eq!(all.len(), MAX_STREAMS);
-        drop(all);
-        assert!(StreamPermit::take().is_some());
     }
 }
