@@ -272,12 +272,12 @@ fn other_limits_count_from_now_on_and_take_nothing_from_what_is_under_way() {
 }
 
 #[test]
-fn other_limits_hold_from_when_they_are_set_and_what_is_under_way_goes_on() {
+fn a_higher_limit_gives_room_beside_what_is_under_way() {
     let mut limits = Limits::new(CONFIG);
     enter(&mut limits, "192.0.2.1", "web", Use::Request, 3);
-    let lower = VisitorLimitsConfig { visitor: VisitorShare { service_requests: 4, ..SHARE }, ..CONFIG };
-    limits.set_config(lower);
-    assert_eq!(limits.config(), &lower);
+    let higher = VisitorLimitsConfig { visitor: VisitorShare { service_requests: 4, ..SHARE }, ..CONFIG };
+    limits.set_config(higher);
+    assert_eq!(limits.config(), &higher);
     enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
     assert!(limits.enter(who("192.0.2.1"), &"web", Use::Request, at(0)).is_err());
 }

@@ -21,8 +21,8 @@ use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_net::timeout::within;
 
-/// Requests that share one HTTP/2 connection. Services grant a hundred at once, as RFC 9113 section 6.5.2 asks them to; what is
-/// above their number would wait there.
+/// Requests that share one HTTP/2 connection: their windows take 32 MiB together. Services grant a hundred at once, as RFC 9113
+/// section 6.5.2 asks them to, and what is above their number would wait there.
 const MAX_SHARING: u32 = 64;
 /// What one response may be ahead of its visitor. The multiplexer below grants windows that grow with the round-trip
 /// time, so this one need only be no narrower than most of those: 5 MiB a second at 100 ms.
