@@ -41,37 +41,42 @@ export function carryVisitors(handler, carry) {
 
 /**
  * The function that the module calls for each connection to a service of HTTP. `headTimeout` is how long the next request
- * may take to arrive, in milliseconds; `onError` hears of what `handler` throws.
+ * may take to arrive, in milliseconds; `onError` hears of what `handler` throws; connections take no other request once
+ * `withdrawn` is aborted.
  */
-export function httpHandler(service, handler, headTimeout, onError) {
+export function httpHandler(service, handler, { headTimeout, onError, withdrawn }) {
   return async (connection, from) => {
     const carry = from === undefined ? carriers.get(handler) : undefined;
     if (carry !== undefined) return carry(new Wire(connection.intoStream()));
     const wire = new Wire(connection);
+    const wake = () => wire.wake();
+    withdrawn.addEventListener("abort", wake);
     try {
       const exchange = { wire, handler, onError, service, from };
       for (;;) {
-        const head = await nextHead(wire, headTimeout);
+        const head = await nextHead(wire, headTimeout, withdrawn);
         if (head === undefined || !(await answer(head, exchange))) break;
       }
       wire.stream.finish();
     } catch (error) {
       if (error?.code === "bad_http") await reject(wire, "400 Bad Request").catch(() => {});
     } finally {
+      withdrawn.removeEventListener("abort", wake);
       wire.close();
     }
   };
 }
 
-/** The next request; `undefined` if there is none in time. */
-async function nextHead(wire, timeout) {
+/** The next request; `undefined` if there is none in time, or the service is withdrawn before one has begun. */
+async function nextHead(wire, timeout, withdrawn) {
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
     wire.wake();
   }, timeout);
   try {
-    const head = await wire.until((stream) => (isLate ? undefined : stream.next()));
+    const isOver = (stream) => isLate || (withdrawn.aborted && stream.isIdle());
+    const head = await wire.until((stream) => (isOver(stream) ? undefined : stream.next()));
     if (isLate && !wire.stream.isIdle()) await reject(wire, "408 Request Timeout");
     return head;
   } finally {

@@ -42,6 +42,7 @@ export class Peer {
   #handlers;
   #waiting = new Map();
   #next = 1;
+  #ended;
 
   constructor(port, handlers) {
     this.#port = port;
@@ -50,6 +51,7 @@ export class Peer {
   }
 
   ask(kind, message = {}, transfer = []) {
+    if (this.#ended !== undefined) return { id: 0, answer: Promise.reject(this.#ended) };
     const id = this.#next++;
     const answer = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     this.#port.postMessage({ ...message, kind, id }, transfer);
@@ -62,6 +64,7 @@ export class Peer {
 
   /** Nothing is answered any more. */
   end(error) {
+    this.#ended = error;
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
     this.#port.close();

@@ -25,6 +25,7 @@ class Page {
   #tunnel;
   #aborts = new Map();
   #services = new Set();
+  #gone = new AbortController();
 
   constructor(port) {
     this.#peer = new Peer(port, {
@@ -66,7 +67,9 @@ class Page {
   #leave(key) {
     for (const service of this.#services) this.#tunnel?.unserve(service);
     for (const abort of this.#aborts.values()) abort.abort();
-    this.#peer.end(new TunnelError("closed", "the page is gone"));
+    const error = new TunnelError("closed", "the page is gone");
+    this.#peer.end(error);
+    this.#gone.abort(error);
     const entry = tunnels.get(key);
     entry?.pages.delete(this);
     if (entry?.pages.size === 0) {
@@ -109,7 +112,10 @@ class Page {
       const { status, statusText, list, body } = await this.#peer.ask("request", message, packed.transfer).answer;
       const fields = new Headers();
       for (let at = 0; at < list.length; at += 2) fields.append(list[at], list[at + 1]);
-      return { status, statusText, headers: fields, body };
+      // A stream that a page handed over does not end with the page.
+      const isStream = body instanceof ReadableStream;
+      const content = isStream ? body.pipeThrough(new TransformStream(), { signal: this.#gone.signal }) : body;
+      return { status, statusText, headers: fields, body: content };
     };
     const value = await this.#tunnel.serve(service, handler, options);
     this.#services.add(service);

@@ -118,18 +118,23 @@ export class Tunnel extends EventTarget {
     const allowed = allowedBy(access);
     const runner = await this.#running();
     const onError = (error) => this.#onEvent("error", error);
+    const withdrawn = new AbortController();
+    const terms = { headTimeout: this.#limits.requestHead, onError, withdrawn: withdrawn.signal };
     const onStream = isHttp
-      ? (await part("serve")).httpHandler(name, handler, this.#limits.requestHead, onError)
+      ? (await part("serve")).httpHandler(name, handler, terms)
       : this.#streamHandler(name, handler, onError);
     const bind = (runner) => runner.bind(name, isHttp, allowed, String(onConflict), onStream);
     const url = await bind(runner);
-    this.#services.set(name, bind);
+    this.#services.get(name)?.withdrawn.abort();
+    this.#services.set(name, { bind, withdrawn });
     return url ?? `${this.address}/${name}`;
   }
 
   unserve(service) {
-    this.#services.delete(String(service));
-    this.#runner?.unbind(String(service));
+    const name = String(service);
+    this.#services.get(name)?.withdrawn.abort();
+    this.#services.delete(name);
+    this.#runner?.unbind(name);
   }
 
   async fetch(input, path, init) {
@@ -189,7 +194,7 @@ export class Tunnel extends EventTarget {
       this.addEventListener("down", ({ detail }) => reject(detail.error), { once: true });
     });
     await Promise.all([this.#ready, up]);
-    await Promise.all(Array.from(this.#services.values(), (bind) => bind(this.#runner)));
+    await Promise.all(Array.from(this.#services.values(), ({ bind }) => bind(this.#runner)));
   }
 
   async close() {

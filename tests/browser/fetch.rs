@@ -226,3 +226,19 @@ fn one_tab_reaches_another() {
     let refused = owner.run(&format!("rejection(tunnel.fetch('{friend_is}/app'))"));
     assert_eq!(refused["code"], "not_reachable");
 }
+
+#[test]
+fn a_service_that_is_withdrawn_or_replaced_answers_nobody_by_a_kept_connection() {
+    let relay = Relay::start(&[]);
+    let Some(page) = Page::connected(&relay) else { return };
+    let seen = page.block(
+        "const read = async () => (await tunnel.fetch(tunnel.address + '/web')).text();
+         await tunnel.serve('web', () => new Response('first'));
+         const seen = [await read(), await read()];
+         await tunnel.serve('web', () => new Response('second'));
+         seen.push(await read());
+         tunnel.unserve('web');
+         return [...seen, (await rejection(read())).code];",
+    );
+    assert_eq!(seen, json!(["first", "first", "second", "not_reachable"]));
+}

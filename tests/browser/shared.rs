@@ -82,7 +82,18 @@ fn tabs_share_one_tunnel_which_ends_with_the_last_of_them() {
     let url = url.as_str().expect("a URL");
     assert_eq!(visit(url), "GET !");
     two.run("tunnel.addEventListener('state', ({ detail }) => { window.last = detail.state; }), 0");
+    one.block(
+        "window.begun = new Promise((resolve) => { window.begin = resolve; });
+         await tunnel.serve('endless', () => { begin(); return new Response(new ReadableStream()); });",
+    );
+    let unanswered = two.begin_block(&format!(
+        "const response = await tunnel.fetch('{address}/endless');
+         return [response.status, (await rejection(response.text())).unexpected === undefined];"
+    ));
+    one.run("begun.then(() => 0)");
     drop(one);
+    // What it had begun to answer ends with it.
+    assert_eq!(unanswered.value(), json!([200, true]));
     // What it served is not the other's.
     let gone = two.block(&format!(
         "for (;;) {{
@@ -91,6 +102,8 @@ fn tabs_share_one_tunnel_which_ends_with_the_last_of_them() {
          }}"
     ));
     assert_eq!(gone, json!(["connected", null]));
+    let closed = two.block("await tunnel.close(); return rejection(tunnel.fetch(tunnel.address + '/web'));");
+    assert_eq!(closed["code"], "closed", "{closed}");
 }
 
 #[test]

@@ -81,11 +81,12 @@ fn whole(steps: &mut Steps) -> Result<()> {
     let programs = steps
         .run("build of the tests", || Programs::build(&["test".to_owned(), "--workspace".to_owned()]))?;
     let peers = steps.run("programs of others", || Ok(peers::installed()))?;
-    steps.tests("tests", programs, |tests| {
+    // The steps after it are worth running all the same: who mends a test sees at once what else there is to mend.
+    let tests = steps.tests("tests", programs, |tests| {
         tests.envs(peers.iter().map(|(variable, path)| (*variable, path)));
         tests.env("HVYM_TUNNEL_BIN", target().join("release/hvym-tunnel"));
         tests.env("HVYM_TUNNEL_PACKAGE", target().join("package"));
-    })?;
+    });
     steps.needing("python3", "the Python package", || crate::python::test(&peers))?;
     let program = target().join("release/hvym-tunnel").display().to_string();
     // The tests of the C library have built it.
@@ -98,6 +99,7 @@ fn whole(steps: &mut Steps) -> Result<()> {
     // From one seed, so that two runs over the same code try the same; `cargo xtask fuzz` tries others.
     let fuzzing = ["--seconds", FUZZ_SECONDS, "--seed", "1"].map(str::to_owned);
     steps.needing("c++", "fuzzing", || crate::fuzz::run(&fuzzing))?;
+    tests?;
     steps.skipped()
 }
 
