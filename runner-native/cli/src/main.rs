@@ -204,6 +204,8 @@ fn ask(command: Command) -> Result<(), ExitError> {
 /// Where everything runs.
 fn runtime() -> Result<Runtime, ExitError> {
     let refused = |error| ExitError::new(Exit::Unexpected, format!("cannot start threads: {error}"));
+    // The description of all options was needed for the command line alone, and this thread allocates no more.
+    memory::collect();
     let runtime = Runtime::new().map_err(refused)?;
     runtime.spawn(memory::return_freed()).detach();
     Ok(runtime)

@@ -16,8 +16,9 @@ pub(crate) async fn return_freed() {
     }
 }
 
+/// Gives back what this thread has freed, and threads that have ended.
 #[expect(unsafe_code, reason = "the allocator's own function, which its Rust wrapper does not have")]
-fn collect() {
+pub(crate) fn collect() {
     // SAFETY: it has no preconditions and takes no pointer; it may be called by any thread at any time, and frees nothing
     // but pages without a block in use.
     unsafe { libmimalloc_sys::mi_collect(true) }
