@@ -1,4 +1,4 @@
-//! The Python package: its wheel, built by maturin, and its tests against the installed wheel.
+//! The Python package: its wheels, built by maturin, and its tests against the installed wheel.
 
 use std::env;
 use std::fs;
@@ -29,10 +29,11 @@ const PACKAGES: [&str; 15] = [
     "websockets==17.4",
     "flask==3.1.3",
 ];
-/// What builds the wheel that people get: zig links against the C libraries of old systems.
+/// What builds the wheels that people get: zig links against the C libraries of old systems.
 const RELEASE_PACKAGES: [&str; 2] = ["maturin==1.16.0", peers::ZIG];
-/// Where the wheel runs: with glibc from 2.17 on.
-const PLATFORM: (&str, &str) = ("x86_64-unknown-linux-gnu", "manylinux2014");
+/// Where the wheels run: with glibc from 2.17 on, and with musl from 1.2 on, as in Alpine Linux.
+const PLATFORMS: [(&str, &str); 2] =
+    [("x86_64-unknown-linux-gnu", "manylinux2014"), ("x86_64-unknown-linux-musl", "musllinux_1_2")];
 /// The version of the type checker of editors, beside mypy.
 const PYRIGHT: &str = "1.1.414";
 /// An interpreter without a global lock, for which no stable interface is there: each of its versions needs a wheel of its own.
@@ -46,8 +47,8 @@ build_flags=Py_GIL_DISABLED
 /// The wheel's goal in bytes: what people wait for when they install it.
 const MAX_WHEEL: u64 = 6 * 1024 * 1024;
 
-/// `cargo xtask python [--release]`: with `--release` the wheel that people get, in `target/python/release`, and whether it is
-/// small enough.
+/// `cargo xtask python [--release]`: with `--release` the wheels that people get, in `target/python/release`, and whether they
+/// are small enough.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => test(&peers::installed()),
@@ -76,12 +77,13 @@ pub(crate) fn test(others: &[(&str, PathBuf)]) -> Result<()> {
 
 fn release() -> Result<()> {
     let python = peers::venv(&peers::absolute(&target().join("python/release-venv")), &RELEASE_PACKAGES)?;
-    let (platform, libraries) = PLATFORM;
-    let arguments = ["--profile", "wheel", "--zig", "--target", platform, "--compatibility", libraries];
-    let wheel = build(&python, &target().join("python/release"), &arguments)?;
-    let bytes = fs::metadata(&wheel)?.len();
-    println!("{}: {bytes} bytes", wheel.display());
-    ensure!(bytes <= MAX_WHEEL, "the wheel has more than {MAX_WHEEL} bytes");
+    for (platform, libraries) in PLATFORMS {
+        let arguments = ["--profile", "wheel", "--zig", "--target", platform, "--compatibility", libraries];
+        let wheel = build(&python, &target().join("python/release").join(libraries), &arguments)?;
+        let bytes = fs::metadata(&wheel)?.len();
+        println!("{}: {bytes} bytes", wheel.display());
+        ensure!(bytes <= MAX_WHEEL, "the wheel has more than {MAX_WHEEL} bytes");
+    }
     Ok(())
 }
 
