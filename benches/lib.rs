@@ -22,4 +22,14 @@ pub mod theirs;
 pub mod websocket;
 pub mod work;
 
+use std::time::Duration;
+
 pub use work::{Contender, Transport, Work};
+
+/// Has the work done, and says how much CPU time that took.
+pub fn measure(work: Work, contender: Contender, transport: Transport) -> Duration {
+    match contender {
+        Contender::Ours => ours::measure(work, transport),
+        Contender::Theirs => theirs::measure(work, transport),
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hvym_tunnel_benches::work::CHUNK_BYTES;
-use hvym_tunnel_benches::{Contender, Transport, Work};
+use hvym_tunnel_benches::{Contender, Transport, Work, measure};
 
 fn mux(criterion: &mut Criterion) {
     for transport in [Transport::Memory, Transport::Tcp] {
@@ -26,7 +26,7 @@ fn mux(criterion: &mut Criterion) {
                         bencher.iter_custom(|n| {
                             // Fewer would measure the beginning and the end of a session.
                             let amount = usize::try_from(n).unwrap_or(usize::MAX).max(least);
-                            let took = black_box(work.with_amount(amount).measure(contender, transport));
+                            let took = black_box(measure(work.with_amount(amount), contender, transport));
                             scale(took, n, amount)
                         });
                     });

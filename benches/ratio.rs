@@ -6,7 +6,7 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
-use hvym_tunnel_benches::{Contender, Transport, Work, ours, theirs};
+use hvym_tunnel_benches::{Contender, Transport, Work, measure, ours, theirs};
 
 /// Streams whose memory is measured together.
 const IDLE_STREAMS: usize = 20_000;
@@ -53,7 +53,7 @@ fn table(runs: usize) {
         let mut ratios = Vec::new();
         for run in 0..runs {
             let measure =
-                |contender| work.measure(contender, transport).as_nanos() as f64 / work.amount() as f64;
+                |contender| measure(work, contender, transport).as_nanos() as f64 / work.amount() as f64;
             // Whoever comes second finds a warm machine.
             let (our, their) = if run % 2 == 0 {
                 let our = measure(Contender::Ours);

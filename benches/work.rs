@@ -79,14 +79,6 @@ impl Work {
             Work::Cycle { streams, .. } => Work::Cycle { streams, cycles: n },
         }
     }
-
-    /// Does it, and says how much CPU time that took.
-    pub fn measure(self, contender: Contender, transport: Transport) -> Duration {
-        match contender {
-            Contender::Ours => crate::ours::measure(self, transport),
-            Contender::Theirs => crate::theirs::measure(self, transport),
-        }
-    }
 }
 
 /// CPU time that this process has used.

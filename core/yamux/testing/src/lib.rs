@@ -12,6 +12,7 @@ pub mod judge;
 pub mod lens;
 pub mod lone;
 pub mod meddle;
+mod meddler;
 pub mod memory;
 pub mod model;
 pub mod net;

@@ -1,8 +1,7 @@
 //! A run in which somebody between the sessions changes one byte.
 
-use bytes::Bytes;
-
-use crate::ops::{End, Ops};
+use crate::meddler::Meddler;
+use crate::ops::Ops;
 use crate::run::{Checked, World};
 
 /// Runs `ops` while one byte on the way is changed. What came before is held to the model; after that both sessions
@@ -43,32 +42,7 @@ pub fn run_with_a_man_in_the_middle(ops: &Ops, place: [u8; 4]) -> Checked {
     Err("it never comes to rest".into())
 }
 
-/// Somebody who changes a byte on its way to `end`, once `after` bytes have arrived there.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Meddler {
-    end: End,
-    after: usize,
-    change: u8,
-}
-
 impl World {
-    /// Changes the byte that is to be changed, if it is one of these.
-    pub(crate) fn meddle(&mut self, end: End, part: Bytes) -> Bytes {
-        let Some(meddler) = &mut self.meddler else { return part };
-        if meddler.end != end {
-            return part;
-        }
-        let (after, change) = (meddler.after, meddler.change);
-        meddler.after = after.saturating_sub(part.len());
-        if after >= part.len() {
-            return part;
-        }
-        let mut changed = part.to_vec();
-        changed[after] ^= change;
-        self.meddler = None;
-        Bytes::from(changed)
-    }
-
     /// Moves bytes both ways until nothing moves.
     fn rest(&mut self) -> Checked {
         for _ in 0..10_000 {

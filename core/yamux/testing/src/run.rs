@@ -8,7 +8,7 @@ use hvym_yamux::Instant;
 use hvym_yamux::{Mux, MuxError, Role};
 
 use crate::lens::{GRANT, Lens};
-use crate::meddle::Meddler;
+use crate::meddler::Meddler;
 use crate::model::{Model, ensure};
 use crate::ops::{End, Op, Ops, Setup};
 use crate::statistics::Kinds;
@@ -271,7 +271,10 @@ impl World {
                 self.ends[1 - end].way.pop_front();
             }
             any = true;
-            part = self.meddle(end, part);
+            if let Some(changed) = self.meddler.as_mut().and_then(|meddler| meddler.changed(end, &part)) {
+                part = changed;
+                self.meddler = None;
+            }
             let model = &mut self.model;
             self.ends[end].heard.feed(&part, |piece| {
                 model.heard(end, piece);

@@ -6,23 +6,31 @@ Where the operator has set none, programs of this machine are taken for the oper
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from .._asgi import Receive, Scope, Send
 from .bridge import below, serve_http
-
-if TYPE_CHECKING:
-    from .server import TunnelServer
+from .config import TunnelServerConfig
 
 # Fields by which a proxy tells of somebody behind it.
 _PROXIED = {b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"}
 
 
+class ManagedServer(Protocol):
+    """What the routes need of the server."""
+
+    config: TunnelServerConfig
+    key: str
+
+    @property
+    def relay_place(self) -> tuple[tuple[str, int], str]: ...
+
+
 class Management:
     """``/api/tunnels`` and below."""
 
-    def __init__(self, server: TunnelServer) -> None:
+    def __init__(self, server: ManagedServer) -> None:
         self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
