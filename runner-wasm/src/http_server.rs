@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use hvym_http1::{
-    BodyWriter, Event, Framing, Headers, RequestHead, RequestReader, ResponseHead, is_forwarded_field,
+    BodyWriter, Event, Framing, Headers, RequestHead, RequestReader, ResponseHead, is_reserved_field,
 };
 use hvym_tunnel_core::mux::Read;
 use hvym_tunnel_pages::{Format, Page};
@@ -121,7 +121,7 @@ impl ServerConnection {
         };
         if self.is_caller {
             // What a relay says of visitors, nobody has checked here.
-            head.headers.retain(|name, _| !is_forwarded_field(name));
+            head.headers.retain(|name, _| !is_reserved_field(name));
         }
         let has_body = !matches!(Framing::for_request(&head), Ok(Framing::Empty | Framing::Length(0)));
         let parts: [JsValue; 5] = [

@@ -50,9 +50,23 @@ fn is_claim(name: &str) -> bool {
     let name = variable(name);
     name.starts_with("X_FORWARDED_")
         || ["FORWARDED", "X_STELLAR_ADDRESS", "X_CUSTOM_DOMAIN"].contains(&&*name)
-        || ["X_REAL_IP", "X_CLIENT_IP", "X_CLUSTER_CLIENT_IP", "TRUE_CLIENT_IP", "CF_CONNECTING_IP"]
+        || ["X_REAL_IP", "X_CLIENT_IP", "X_CLUSTER_CLIENT_IP", "CLIENT_IP", "TRUE_CLIENT_IP", "FLY_CLIENT_IP"]
             .contains(&&*name)
-        || name == "FASTLY_CLIENT_IP"
+        || ["CF_CONNECTING_IP", "CF_CONNECTING_IPV6", "CF_PSEUDO_IPV4", "FASTLY_CLIENT_IP"].contains(&&*name)
+        || ["X_FORWARDED", "FORWARDED_FOR", "X_ORIGINAL_FORWARDED_FOR"].contains(&&*name)
+        || ["X_APPENGINE_USER_IP", "X_AZURE_CLIENTIP", "X_ENVOY_EXTERNAL_ADDRESS"].contains(&&*name)
+}
+
+/// Whether CGI takes the field for another one, which frames the message or ends at a hop.
+fn is_alias(name: &str) -> bool {
+    let variable = variable(name);
+    let is_of_message = ["CONTENT_LENGTH", "TRANSFER_ENCODING", "KEEP_ALIVE"].contains(&&*variable);
+    (is_of_message && name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-')) || is_of_proxy(name)
+}
+
+fn is_of_proxy(name: &str) -> bool {
+    let variable = variable(name);
+    variable == "PROXY" || variable.starts_with("PROXY_")
 }
 
 const HOP: [&str; 6] = ["connection", "keep-alive", "te", "trailers", "upgrade", "transfer-encoding"];
@@ -209,10 +223,7 @@ fn written_request(view: &RequestView<'_>, fields: &[Field], out: &[u8], added: 
     for (name, value) in fields {
         let lower = name.to_ascii_lowercase();
         let is_ours = added.is_some() && is_claim(name);
-        let is_gone = HOP.contains(&&*lower)
-            || lower == "proxy"
-            || lower.starts_with("proxy-")
-            || named.contains(&lower);
+        let is_gone = HOP.contains(&&*lower) || is_alias(name) || named.contains(&lower);
         let is_second = lower == "cookie" && has_cookie;
         if is_ours || is_gone || is_second || (lower == "host" && view.is_host_from_target()) {
             continue;
@@ -260,6 +271,7 @@ fn in_another_version(view: &RequestView<'_>, fields: &[Field], rewrite: &Reques
             })
     );
     assert!(of(&seen, "cookie").len() <= 1 && of(&seen, "keep-alive").is_empty());
+    assert!(seen.iter().all(|(name, _)| !is_alias(name)), "a service takes a field for another: {seen:?}");
 }
 
 fn ours(rewrite: &RequestRewrite<'_>, name: &str, value: &str) -> bool {
@@ -334,7 +346,7 @@ fn written_response(view: &ResponseView<'_>, rewrite: &ResponseRewrite<'_>, meth
         .iter()
         .filter(|(name, _)| {
             let name = name.to_ascii_lowercase();
-            let is_proxy = (name == "proxy" || name.starts_with("proxy-")) && name != "proxy-status";
+            let is_proxy = is_of_proxy(&name) && name != "proxy-status";
             !written(&name) && !is_proxy && !named.contains(&name)
         })
         .collect();
@@ -380,7 +392,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
     all
 }
 
-const REQUESTS: [&str; 8] = [
+const REQUESTS: [&str; 9] = [
     "GET /a?b HTTP/1.1\r\nHost: x\r\nConnection: close, X-A\r\nX-A: 1\r\nX_Forwarded-For: 1\r\nX-Real-IP:2\r\n\r\nrest",
     "\r\nPOST http://u@h:81?q HTTP/1.1\r\nhost: y\r\nContent-Length: 05\r\nCookie: a=1\r\nCookie: b=2\r\n\r\nhello",
     "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\nTE: gzip, trailers;q=1\r\nTrailer: t\r\n\r\n0\r\n\r\n",
@@ -389,6 +401,7 @@ const REQUESTS: [&str; 8] = [
     "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n",
     "GET /{a}|\"\u{e9} HTTP/1.1\r\nHost: x\r\nA:\t b \t\r\nB:\r\nC: \u{e9}\tc\r\n\r\n",
     "OPTIONS https://h HTTP/1.1\r\nForwarded: for=1\r\nCF_Connecting_IP: 1\r\nConnection: host, te\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: x\r\nTransfer_Encoding: chunked\r\nContent.Length: 1\r\nKeep_Alive: 5\r\nContent-Length: 2\r\nProxy_X: 1\r\nClient-IP: 1\r\n\r\n",
 ];
 
 const RESPONSES: [&str; 8] = [

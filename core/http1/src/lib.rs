@@ -71,7 +71,7 @@ pub use decoded::Decoded;
 pub use error::{BodyError, FramingError, HeadError, ReadError, WriteError};
 pub use forward::{
     BodyForwarder, ClientInfo, ForwardedBlock, ForwardedFields, HostMapping, MessageKind, RequestParts,
-    RequestRewrite, ResponseRewrite, UrlOrigin, UrlScheme, framing_toward, is_forwarded_field,
+    RequestRewrite, ResponseRewrite, UrlOrigin, UrlScheme, framing_toward, is_reserved_field,
     is_trailer_forwarded, trailer_fields, without_shared_domain, write_request_head,
 };
 pub use framing::{Framing, content_length};

@@ -17,4 +17,4 @@ pub use host_mapping::{HostMapping, UrlOrigin};
 pub use request::{ForwardedFields, RequestParts, RequestRewrite, write_request_head};
 pub use response::{ResponseRewrite, framing_toward};
 pub use set_cookie::without_shared_domain;
-pub use trailers::{MessageKind, is_forwarded_field, is_trailer_forwarded, trailer_fields};
+pub use trailers::{MessageKind, is_reserved_field, is_trailer_forwarded, trailer_fields};

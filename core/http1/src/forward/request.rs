@@ -48,7 +48,8 @@ impl RequestRewrite<'_> {
             | FieldKind::HopByHop
             | FieldKind::ProxyChallenge
             | FieldKind::ProxyStatus
-            | FieldKind::Proxy => true,
+            | FieldKind::Proxy
+            | FieldKind::Alias => true,
             FieldKind::Claim => matches!(self.forwarded, ForwardedFields::Replace(_)),
             FieldKind::ClientAddress => {
                 matches!(self.forwarded, ForwardedFields::Replace(_)) && !self.keeps_client_address

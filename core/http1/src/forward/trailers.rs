@@ -12,10 +12,12 @@ pub enum MessageKind {
     Response,
 }
 
-/// Whether a field of this name says who a visitor is, in any spelling: of a visitor it goes, and a proxy writes its own
-/// ([`ForwardedBlock`](crate::ForwardedBlock)).
-pub fn is_forwarded_field(name: &str) -> bool {
-    matches!(FieldKind::classify(name.as_bytes()), FieldKind::Claim | FieldKind::ClientAddress)
+/// Whether a request's field of this name goes, in any spelling: only a proxy says who a visitor is, and writes it anew
+/// ([`ForwardedBlock`](crate::ForwardedBlock)), or CGI takes it for a field that frames the message or ends at a hop
+/// (`Transfer_Encoding`, `Proxy`).
+pub fn is_reserved_field(name: &str) -> bool {
+    let kind = FieldKind::classify(name.as_bytes());
+    matches!(kind, FieldKind::Claim | FieldKind::ClientAddress | FieldKind::Alias | FieldKind::Proxy)
 }
 
 /// Whether a trailer field of this name is forwarded: none that a head would lose, none that frames or routes the message, and
@@ -38,6 +40,7 @@ pub fn is_trailer_forwarded(name: &str, kind: MessageKind) -> bool {
         | FieldKind::SetCookie => false,
         FieldKind::Claim
         | FieldKind::ClientAddress
+        | FieldKind::Alias
         | FieldKind::Cookie
         | FieldKind::Authorization
         | FieldKind::ProxyStatus => kind == MessageKind::Response,

@@ -29,6 +29,8 @@ pub(crate) enum FieldKind {
     /// `Proxy` and `Proxy-...` of a request: there is no proxy to log in to between a visitor and a service, and CGI
     /// takes `Proxy` for the variable `HTTP_PROXY`.
     Proxy,
+    /// Another name of which CGI makes the variable of a field that frames a message or ends at a hop: `Transfer_Encoding`.
+    Alias,
     /// `Proxy-Status`, which a response may carry through (RFC 9209).
     ProxyStatus,
     /// What only a relay may say: `Forwarded`, `X-Forwarded-...` and the relay's own.
@@ -43,15 +45,28 @@ pub(crate) enum FieldKind {
 /// Names that only a relay may set, because services and other relays trust them.
 const CLAIMS: [&str; 3] = ["forwarded", "x-stellar-address", "x-custom-domain"];
 
-/// Names in which content delivery networks and other proxies write the visitor's address.
-const CLIENT_ADDRESSES: [&str; 6] = [
+/// Names in which content delivery networks and other proxies write the visitor's address, and in which web frameworks look for it.
+const CLIENT_ADDRESSES: [&str; 16] = [
     "cf-connecting-ip",
+    "cf-connecting-ipv6",
+    "cf-pseudo-ipv4",
+    "client-ip",
     "fastly-client-ip",
+    "fly-client-ip",
+    "forwarded-for",
     "true-client-ip",
+    "x-appengine-user-ip",
+    "x-azure-clientip",
     "x-client-ip",
     "x-cluster-client-ip",
+    "x-envoy-external-address",
+    "x-forwarded",
+    "x-original-forwarded-for",
     "x-real-ip",
 ];
+
+/// Names with `-` of fields that frame a message or end at a hop, but for `Proxy-...`.
+const OF_THE_MESSAGE: [&str; 3] = ["content-length", "keep-alive", "transfer-encoding"];
 
 impl FieldKind {
     /// The kind of the field `name`, a token.
@@ -80,8 +95,8 @@ impl FieldKind {
             (b'a', 27) if is(name, b"access-control-allow-origin") => FieldKind::Url,
             (b'w', 16) if is(name, b"www-authenticate") => FieldKind::Challenge,
             (b'p', 5) if is(name, b"proxy") => FieldKind::Proxy,
-            (b'p', 6..) if has_prefix(name, b"proxy-") => proxy(name),
-            (b'c' | b'f' | b't' | b'x', 9..) => claim(name),
+            (b'p', 6..) if has_variable_prefix(name, b"proxy-") => proxy(name),
+            (b'c' | b'f' | b'k' | b't' | b'x', 9..) => claim(name),
             _ => FieldKind::Other,
         }
     }
@@ -116,13 +131,11 @@ fn claim(name: &[u8]) -> FieldKind {
         FieldKind::Claim
     } else if CLIENT_ADDRESSES.iter().any(|known| is_variable(name, known)) {
         FieldKind::ClientAddress
+    } else if OF_THE_MESSAGE.iter().any(|known| is_variable(name, known)) {
+        FieldKind::Alias
     } else {
         FieldKind::Other
     }
-}
-
-fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
-    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// Whether CGI makes one variable of both names: every character but letters and digits becomes `_` (RFC 3875 section
@@ -162,7 +175,6 @@ mod tests {
             ("WWW-Authenticate", FieldKind::Challenge),
             ("Proxy-Connection", FieldKind::HopByHop),
             ("Access-Control-Allow-Origin", FieldKind::Url),
-            ("Content_Length", FieldKind::Other),
             ("", FieldKind::Other),
         ] {
             assert_eq!(FieldKind::classify(name.as_bytes()), kind, "{name}");
@@ -176,10 +188,30 @@ mod tests {
         {
             assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::Claim, "{name}");
         }
-        for name in ["X_Real_IP", "x-real-ip", "CF-Connecting_IP", "True-Client-IP", "Fastly-Client-IP"] {
+        for name in [
+            "X_Real_IP",
+            "x-real-ip",
+            "CF-Connecting_IP",
+            "Client.IP",
+            "X_Original_Forwarded_For",
+            "X-Forwarded",
+        ] {
             assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::ClientAddress, "{name}");
         }
-        for name in ["X-Forwarded", "XForwardedFor", "Forwarded-For", "X-Real-IPs", "X0Forwarded0For"] {
+        for name in ["XForwardedFor", "X-Real-IPs", "X0Forwarded0For", "X-Original-Host", "Clientsip"] {
+            assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::Other, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_cgi_takes_for_one_of_the_message_is_known() {
+        for name in ["Transfer_Encoding", "transfer.encoding", "Content_Length", "KEEP_ALIVE"] {
+            assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::Alias, "{name}");
+        }
+        for name in ["Proxy_Authorization", "proxy_connection", "PROXY~X"] {
+            assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::Proxy, "{name}");
+        }
+        for name in ["TransferEncoding", "Content_Lengths", "Content_Type", "Keep0Alive", "Proxyx"] {
             assert_eq!(FieldKind::classify(name.as_bytes()), FieldKind::Other, "{name}");
         }
     }

@@ -78,7 +78,8 @@ fn a_visitor_cannot_say_who_it_is() {
     let block = block("a.example:8080");
     let claims = "X-Forwarded-For: 10.0.0.1\r\nX_Forwarded_For: 10.0.0.1\r\nx-forwarded-prefix: /admin\r\n\
                   Forwarded: for=10.0.0.1\r\nX-Stellar-Address: G\r\nX_Custom-Domain: d\r\n";
-    let addresses = "X-Real-IP: 10.0.0.1\r\nCF-Connecting-IP: 10.0.0.1\r\n";
+    let addresses = "X-Real-IP: 10.0.0.1\r\nCF-Connecting-IP: 10.0.0.1\r\nX_Original_Forwarded_For: 10.0.0.1\r\n\
+                     Client-IP: 10.0.0.1\r\n";
     let head = format!("GET / HTTP/1.1\r\nHost: a.example:8080\r\n{claims}{addresses}\r\n");
     let ours = "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Host: a.example:8080\r\nX-Forwarded-Port: 8080\r\n\
                 X-Forwarded-Proto: https\r\nForwarded: for=203.0.113.7;proto=https\r\n";
@@ -88,6 +89,17 @@ fn a_visitor_cannot_say_who_it_is() {
     options.keeps_client_address = true;
     assert_eq!(forward(&head, &options), format!("{start}{addresses}{ours}\r\n"));
     assert_eq!(forward(&head, &rewrite(ForwardedFields::Keep)), head);
+}
+
+#[test]
+fn what_a_service_takes_for_a_field_of_the_message_goes_whoever_is_before_us() {
+    let aliases =
+        "Transfer_Encoding: chunked\r\nCONTENT.LENGTH: 3\r\nKeep_Alive: 5\r\nProxy_Authorization: x\r\n";
+    let head = format!("GET / HTTP/1.1\r\nHost: h\r\n{aliases}Content_Type: a/b\r\n\r\n");
+    let expected = "GET / HTTP/1.1\r\nHost: h\r\nContent_Type: a/b\r\n\r\n";
+    let empty = ForwardedBlock::empty();
+    assert_eq!(forward(&head, &rewrite(ForwardedFields::Replace(&empty))), expected);
+    assert_eq!(forward(&head, &rewrite(ForwardedFields::Keep)), expected);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use http::header::{
 use http::uri::{Authority, PathAndQuery};
 use http::{StatusCode, Uri, Version, request, response};
 use hvym_http1::{
-    ForwardedBlock, HOP_BY_HOP, MessageKind, content_length, is_forwarded_field, list_members,
+    ForwardedBlock, HOP_BY_HOP, MessageKind, content_length, is_reserved_field, list_members,
     without_shared_domain,
 };
 use thiserror::Error;
@@ -181,9 +181,9 @@ fn is_of_proxy(name: &str, kind: MessageKind) -> bool {
     (name == "proxy" || name.starts_with("proxy-")) && !is_status
 }
 
-/// Removes the fields that only the relay may set.
+/// Removes the fields that only the relay may set, and those that a service takes for others.
 fn remove_claims(headers: &mut HeaderMap) {
-    let is_claim = |name: &&HeaderName| is_forwarded_field(name.as_str());
+    let is_claim = |name: &&HeaderName| is_reserved_field(name.as_str());
     let names: Vec<HeaderName> = headers.keys().filter(is_claim).cloned().collect();
     for name in names {
         headers.remove(name);
@@ -247,8 +247,12 @@ mod tests {
                 ("x-forwarded-prefix", "/admin"),
                 ("forwarded", "for=10.0.0.1"),
                 ("x-real-ip", "10.0.0.1"),
+                ("x-original-forwarded-for", "10.0.0.1"),
                 ("x-stellar-address", "G"),
                 ("x-custom-domain", "d"),
+                ("transfer_encoding", "chunked"),
+                ("content.length", "3"),
+                ("proxy_authorization", "Basic x"),
             ],
         );
         rewrite_request(&mut head, &forwarded("a.example:8080"));
@@ -323,6 +327,7 @@ mod tests {
         let mut trailers = HeaderMap::new();
         for (name, value) in [
             ("x-forwarded-for", "6.6.6.6"),
+            ("content_length", "3"),
             ("content-length", "3"),
             ("transfer-encoding", "chunked"),
             ("host", "b"),
