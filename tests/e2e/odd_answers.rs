@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use hvym_tunnel_tests::http::{Conversation, Origin, ok};
-use hvym_tunnel_tests::tunnel::Tunnel;
+use hvym_tunnel_tests::tunnel::{Tunnel, request};
 
 /// A service that answers every request with these bytes.
 fn saying(answer: &'static str) -> Tunnel {
@@ -83,4 +83,36 @@ fn targets_that_others_let_pass_are_passed_as_they_are() {
         let (head, body) = tunnel.get(target).expect("an answer");
         assert_eq!((head.status(), body.as_slice()), (200, target.as_bytes()));
     }
+}
+
+#[test]
+fn a_service_that_changes_to_a_protocol_that_nobody_asked_for_gets_no_further() {
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\nnew";
+    let service = || Origin::answering(move |_, _| switch.as_bytes().to_vec()).port;
+    let asks = |visitor: &mut Conversation, request: String| {
+        visitor.send(request).expect("the relay reads");
+        let head = visitor.head().expect("an answer");
+        let _page = visitor.body(&head).expect("a whole answer");
+        head
+    };
+    let wish = ["Connection: Upgrade", "Upgrade: websocket"];
+    // A visitor's bytes pass the agent as they are, or the agent speaks HTTP itself.
+    for options in [&[][..], &["--cors-preflight"]] {
+        let tunnel = Tunnel::with(service(), &[], options);
+        for lines in [&wish[..], &[]] {
+            let mut visitor = tunnel.visit();
+            let head = asks(&mut visitor, tunnel.request("GET", "/", lines));
+            assert_eq!(head.status(), 502, "{options:?} {lines:?}");
+            if options.is_empty() {
+                assert_eq!(head.field("connection"), Some("close"), "{lines:?}");
+                assert_eq!(visitor.rest().expect("an end"), b"");
+            }
+        }
+    }
+    // A request that the relay passes on by other types than those of its fast path.
+    let tunnel = Tunnel::to(service());
+    let address =
+        format!("X-Stellar-Address: {}", tunnel.agent.ready["address"].as_str().expect("an address"));
+    let proxied = request("localhost", "GET", "/proxy/", &[wish[0], wish[1], &address]);
+    assert_eq!(asks(&mut tunnel.visit(), proxied).status(), 502);
 }

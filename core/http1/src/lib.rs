@@ -93,5 +93,6 @@ pub use tap::{
 pub use version::Version;
 pub use view::{
     ConnectionOptions, FieldTable, Fields, RequestError, RequestView, ResponseError, ResponseView,
+    is_upgrade_offered,
 };
 pub use writer::{BodyWriter, Payload};

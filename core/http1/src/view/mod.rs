@@ -9,9 +9,11 @@ mod request;
 mod response;
 pub(crate) mod start_line;
 mod target;
+mod upgrade;
 
 pub use connection::ConnectionOptions;
 pub use error::{RequestError, ResponseError};
 pub use field_table::{FieldTable, Fields};
 pub use request::RequestView;
 pub use response::ResponseView;
+pub use upgrade::is_upgrade_offered;

@@ -3,7 +3,10 @@
 use alloc::boxed::Box;
 
 use bytes::Bytes;
-use hvym_http1::{Framing, HeadError, HostMapping, ResponseHead, ResponseRewrite, ResponseView, Version};
+use hvym_http1::{
+    FieldTable, Framing, HeadError, HostMapping, RequestView, ResponseHead, ResponseRewrite, ResponseView,
+    Version, is_upgrade_offered,
+};
 use hvym_yamux::Instant;
 
 use super::event::ExchangeError;
@@ -44,7 +47,9 @@ impl Exchange {
                     }
                 }
                 Some(UpstreamEvent::Response(view)) if view.framing() == Framing::Tunnel => {
-                    if !self.down.request().wants_upgrade {
+                    if !is_upgrade_wanted(&self.head, &view) {
+                        // What the visitor sends next may be meant for the protocol that it asked for.
+                        self.down.close_after_response();
                         return self.fail(ExchangeError::BadResponse);
                     }
                     let relay_domain = self.config.relay_domain.as_deref();
@@ -183,6 +188,13 @@ impl Exchange {
     pub fn abort_local_body(&mut self) {
         self.abort();
     }
+}
+
+/// Whether the request with this head asks for the protocol that the response changes to (RFC 9110 section 7.8).
+fn is_upgrade_wanted(request: &[u8], response: &ResponseView<'_>) -> bool {
+    let mut fields = FieldTable::new();
+    let offered = RequestView::parse(request, &mut fields).ok().and_then(|view| view.upgrade());
+    offered.zip(response.upgrade()).is_some_and(|(offered, chosen)| is_upgrade_offered(offered, chosen))
 }
 
 /// Whether no other request can follow this response: the rest of a request that the service does not read would be taken for

@@ -9,3 +9,4 @@ mod peers;
 mod rates;
 mod rig;
 mod rules;
+mod upgrades;

@@ -361,26 +361,6 @@ fn a_connection_remembers_what_it_has_carried() {
 }
 
 #[test]
-fn both_sides_speak_another_protocol_after_a_101_and_keep_what_came_early() {
-    let mut rig = Rig::new();
-    rig.visit("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nearly");
-    rig.answer("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nlate");
-    assert_eq!(rig.drained()[2..], [Said::Answered(101), Said::Upgraded]);
-    assert!(rig.seen().starts_with("HTTP/1.1 101 "));
-    let (to_visitor, to_service) = rig.exchange.into_tunnel();
-    let text = |queue: &hvym_proxy::SendQueue| queue.buffers().flatten().copied().collect::<Vec<u8>>();
-    assert_eq!((text(&to_visitor).as_slice(), text(&to_service).as_slice()), (&b"late"[..], &b"early"[..]));
-}
-
-#[test]
-fn an_upgrade_that_is_declined_leaves_the_next_request_where_it_is() {
-    let mut rig = Rig::new();
-    rig.visit(format!("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n{GET}"));
-    rig.answer(OK);
-    assert!(rig.asked().ends_with(GET));
-}
-
-#[test]
 fn a_visitor_that_is_gone_gives_its_service_up() {
     let mut rig = Rig::new();
     rig.visit(GET);

@@ -3,8 +3,9 @@
 //! A request that got no response is retried if nothing of it was sent, or if it is idempotent and without a body
 //! (RFC 9110 section 9.2.2).
 
+use http::header::{HeaderValue, UPGRADE};
 use http::{Request, Response, StatusCode};
-use hvym_http1::{ClientInfo, ForwardedBlock};
+use hvym_http1::{ClientInfo, ForwardedBlock, is_upgrade_offered};
 use hvym_proxy::{Choice, MAX_MOVES, MinRate};
 use hvym_tunnel_pages::Page;
 use hyper::body::Incoming;
@@ -60,7 +61,11 @@ pub(crate) async fn forward(
     head_rewrite::rewrite_response(&mut head, &visitor.state.settings.options.ingress.domain);
     let body = match (upstream, body) {
         (UpstreamConn::Own(pooled), _) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-            let (Some(on_upgrade), Some(_)) = (on_upgrade, wanted) else { return Err(pages::bad_answer()) };
+            let chosen = head.headers.get(UPGRADE).map(HeaderValue::as_bytes);
+            let is_wanted = wanted
+                .zip(chosen)
+                .is_some_and(|(offered, chosen)| is_upgrade_offered(offered.as_bytes(), chosen));
+            let Some(on_upgrade) = on_upgrade.filter(|_| is_wanted) else { return Err(pages::bad_answer()) };
             upgrade::join(visitor, on_upgrade, pooled, guard);
             return Ok(Response::from_parts(head, response_body::no_body()));
         }
