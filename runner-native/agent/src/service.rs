@@ -2,6 +2,7 @@
 
 mod access_filter;
 mod body;
+mod connect;
 mod dispatch;
 mod error_page;
 mod folder;

@@ -16,6 +16,7 @@ use hvym_tunnel_net::runtime::spawn;
 use hvym_tunnel_net::stream::TunnelStream;
 use hvym_tunnel_pages::Page;
 
+use super::connect::connect_for;
 use super::error_page::{self, Answered, Audience};
 use super::http_proxy::HttpProxy;
 use super::peer_log::{self, PeerLog};
@@ -131,7 +132,8 @@ impl Dispatcher {
             return Ok(());
         }
         let begun = self.clock.now();
-        let connected = upstream.connect().await;
+        let connected = connect_for(&mut stream, upstream).await;
+        let connected = connected.inspect_err(|_| self.report_given_up(opening, service, begun))?;
         service.note(upstream, connected.as_ref().err(), &self.sink);
         if connected.is_ok() {
             peer_log::answer(&mut stream, opening, &OpenResult::Accepted).await?;
@@ -190,6 +192,14 @@ impl Dispatcher {
             duration: self.clock.now() - begun,
             failure,
         }));
+    }
+
+    /// Reports a connection whose visitor was gone before its service was reached.
+    fn report_given_up(&self, opening: &StreamHeader, service: &LocalService, begun: Instant) {
+        if opening.proto == Proto::Tcp {
+            let failure = Some(ConnectionFailure::CutOff);
+            self.report_connection(opening, service, begun, &Transferred::none(), failure);
+        }
     }
 
     /// Reports an identity that opens streams: once in a while, for there may be hundreds.
