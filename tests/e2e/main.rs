@@ -26,6 +26,7 @@ mod doctor;
 mod end;
 mod expose;
 mod first_minutes;
+mod floods;
 mod foreign_pages;
 mod gate;
 mod h2;

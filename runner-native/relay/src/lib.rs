@@ -87,6 +87,7 @@ mod event;
 mod handle;
 mod handover;
 mod http1;
+mod http2;
 mod latency;
 mod lifecycle;
 mod limits;

@@ -23,6 +23,7 @@ use super::http1_conn::{self, Http1End};
 use super::routing;
 use crate::http1::rewind::Rewind;
 use crate::http1::write_timeout::WriteTimeout;
+use crate::http2::frame_guard::FrameGuard;
 use crate::settings::{
     DRAIN_LINGER, H2_CONNECTION_WINDOW, H2_FAULTS, H2_PENDING_RESETS, H2_PING, H2_SEND_BYTES,
     H2_STREAM_WINDOW, H2_STREAMS, MAX_HEAD_BYTES, PARTING_TIMEOUT,
@@ -40,6 +41,8 @@ use hvym_tunnel_net::timer::Timer;
 
 /// The HTTP/2 connection preface (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Reads of what is discarded at the end before other tasks get their turn.
+const PARTING_READS: usize = 8;
 
 /// Serves a connection to its end, and drops `pass` when its last response is sent. `rest` is the same socket, to close it
 /// after hyper.
@@ -58,7 +61,10 @@ pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpS
     let closing = if ahead.starts_with(PREFACE) {
         // Boxed, so that its large future does not add to every connection.
         let wire = WriteTimeout::new(Rewind::put_back(ahead, wire), limits.send_timeout);
-        Box::pin(http2(visitor, wire)).await
+        let wire = FrameGuard::new(wire);
+        let flooded = wire.flooded();
+        // What a flood goes on to send is not waited for.
+        Box::pin(http2(visitor, wire)).await.filter(|_| !flooded.get())
     } else {
         let served = pin!(http1_conn::serve(visitor, wire, ahead));
         match select(served, pin!(visitor.state.lifecycle.closing.cancelled())).await {
@@ -86,7 +92,7 @@ async fn first_bytes(wire: &mut Wire) -> io::Result<Bytes> {
     Ok(ahead)
 }
 
-async fn http2(visitor: &Arc<Visitor>, wire: WriteTimeout) -> Option<Closing> {
+async fn http2(visitor: &Arc<Visitor>, wire: FrameGuard) -> Option<Closing> {
     let asked = Arc::clone(visitor);
     let service = service_fn(move |request| {
         let visitor = Arc::clone(&asked);
@@ -165,8 +171,13 @@ async fn close_gracefully(tcp: Arc<TcpStream>, closing: Closing) {
     let Ok(mut tcp) = Tcp::from_shared(tcp) else { return };
     let unread = poll_fn(|cx| {
         thread_buffer::with(|scratch| {
-            while let 1.. = ready!(Pin::new(&mut tcp).poll_read(cx, scratch)).unwrap_or(0) {}
-            Poll::Ready(())
+            for _ in 0..PARTING_READS {
+                if ready!(Pin::new(&mut tcp).poll_read(cx, scratch)).unwrap_or(0) == 0 {
+                    return Poll::Ready(());
+                }
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
         })
     });
     let _in_time = within(PARTING_TIMEOUT, unread).await;
