@@ -1,4 +1,4 @@
-//! The operator's console of a relay in a browser: signing in, its pages, what it changes, and pages of others.
+//! The console of a relay in a browser: signing in, its pages, what it changes, and pages of others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use hvym_tunnel_tests::chromium::{Chromium, Tab, files};
 use hvym_tunnel_tests::guests::write_private;
 use hvym_tunnel_tests::http::Origin;
 use hvym_tunnel_tests::program::Home;
-use hvym_tunnel_tests::tunnel::{Agent, Relay};
+use hvym_tunnel_tests::tunnel::{Agent, Relay, request};
 use serde_json::{Value, json};
 
 const KEY: &str = "a key that nobody guesses";
@@ -228,14 +228,9 @@ fn a_neighbour_below_the_domain_changes_nothing_in_the_operators_browser() {
     assert_eq!(tab.run(bans), json!({ "bans": [] }), "nothing was done, and the operator is still signed in");
 }
 
-#[test]
-fn an_operator_signs_in_with_a_wallet_that_shows_what_it_signs() {
-    let Some(chromium) = Chromium::shared() else { return };
-    let operator = Key::from_seed([33; 32]);
-    let relay = Relay::start(&["--operator", &operator.address().to_string()]);
-    let tab = console(&chromium, &relay);
-    tab.until("document.querySelector('input[name=key]') !== null");
-    let seed = [33_u8; 32];
+/// Gives the page a wallet, as Freighter is for pages, with the key of this seed.
+fn give_wallet(tab: &Tab, key: &Key, seed: u8) {
+    let seed = [seed; 32];
     tab.block(&format!(
         "const pkcs8 = new Uint8Array([0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20, ...{seed:?}]);
          const key = await crypto.subtle.importKey('pkcs8', pkcs8, 'Ed25519', false, ['sign']);
@@ -256,8 +251,18 @@ fn an_operator_signs_in_with_a_wallet_that_shows_what_it_signs() {
              const answer = await answers[data.type]();
              postMessage({{ source: 'FREIGHTER_EXTERNAL_MSG_RESPONSE', messagedId: data.messageId, ...answer }}, location.origin);
          }});",
-        operator.address()
+        key.address()
     ));
+}
+
+#[test]
+fn an_operator_signs_in_with_a_wallet_that_shows_what_it_signs() {
+    let Some(chromium) = Chromium::shared() else { return };
+    let operator = Key::from_seed([33; 32]);
+    let relay = Relay::start(&["--operator", &operator.address().to_string()]);
+    let tab = console(&chromium, &relay);
+    tab.until("document.querySelector('input[name=key]') !== null");
+    give_wallet(&tab, &operator, 33);
     click(&tab, "Sign in with Freighter");
     tab.until("document.querySelector('.tiles dd') !== null");
     let signed = tab.run("signed");
@@ -269,4 +274,39 @@ fn an_operator_signs_in_with_a_wallet_that_shows_what_it_signs() {
         tab.run("fetch('/console/api/session').then((got) => got.json())")["by_key"],
         Value::Bool(false)
     );
+}
+
+#[test]
+fn an_owner_signs_in_with_a_wallet_and_sees_its_own_agent_and_requests_alone() {
+    let Some(chromium) = Chromium::shared() else { return };
+    let relay = relay(&[]);
+    let key = Key::from_seed([34; 32]);
+    let origin = Origin::echo();
+    let agent = Agent::start_in(Home::of(&key), &relay, origin.port, &["--service", "web"]);
+    let other = Agent::start(&relay, origin.port, &["--service", "hidden"]);
+    for (host, path) in [(agent.host(), "/mine"), (other.host(), "/theirs")] {
+        let mut visitor = relay.visit();
+        visitor.send(request(host, "GET", path, &["Connection: close"])).expect("the relay reads");
+        assert_eq!(visitor.head().expect("an answer").status(), 200);
+    }
+    let tab = console(&chromium, &relay);
+    tab.until("document.querySelector('input[name=key]') !== null");
+    give_wallet(&tab, &key, 34);
+    click(&tab, "Sign in with Freighter");
+    tab.until("document.querySelectorAll('details.agent').length === 1");
+    tab.run("document.querySelector('details.agent').open = true");
+    tab.until(&says(&key.address().to_string()));
+    let buttons = "[...document.querySelectorAll('button')].map((button) => button.innerText).join()";
+    let shown = tab.run(buttons);
+    assert!(!["Kick", "Ban", "End"].iter().any(|word| shown.as_str().expect("text").contains(word)), "{shown}");
+    tab.run("location.hash = 'requests'");
+    tab.until(&says("/mine"));
+    tab.run("location.hash = 'bans'");
+    tab.until("document.querySelectorAll('details.agent').length === 1");
+    for hidden in ["/theirs", "hidden"] {
+        assert_eq!(tab.run(&says(hidden)), false, "{hidden}");
+    }
+    assert_eq!(tab.run("fetch('/console/api/v1/status').then((got) => got.status)"), 403);
+    click(&tab, "Sign out");
+    tab.until("document.querySelector('input[name=key]') !== null");
 }

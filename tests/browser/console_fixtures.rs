@@ -54,6 +54,13 @@ fn logged(id: u64, status: Option<u16>) -> Value {
     })
 }
 
+fn own_request(service: &str, status: Option<u16>, error: Option<&str>) -> Value {
+    json!({
+        "at": NOW, "service": service, "method": "POST", "path": "/a/path/that/is/rather/long/and/longer/than/the/screen/of/a/telephone",
+        "status": status, "duration_ms": 12.345, "error": error,
+    })
+}
+
 fn record(action: &str, detail: &str, agent: bool) -> Value {
     json!({
         "at": NOW, "action": action, "agent": agent.then_some(ADDRESS), "peer": "2001:db8:1234:5678:9abc:def0:1234:5678", "detail": detail,
@@ -75,6 +82,15 @@ fn history() -> Value {
     json!({ "interval_seconds": 10, "points": points.collect::<Vec<_>>() })
 }
 
+/// The same for the owner of one of its agents.
+pub(crate) fn owner_console() -> Value {
+    let mut answers = console(1);
+    answers["/api/session"]["role"] = json!("owner");
+    answers["/api/session"]["identity"] = json!(address(0));
+    answers["/api/session"]["has_tunnels"] = json!(false);
+    answers
+}
+
 /// Everything that the console of a relay with so many agents asks for, by its paths.
 pub(crate) fn console(agents: usize) -> Value {
     let all = |make: &dyn Fn(usize) -> Value| (0..agents).map(make).collect::<Vec<_>>();
@@ -83,7 +99,7 @@ pub(crate) fn console(agents: usize) -> Value {
         .collect();
     json!({
         "/api/session": {
-            "signed_in": true, "identity": ADDRESS, "seconds": 43_000, "by_key": true, "by_signature": true,
+            "signed_in": true, "identity": ADDRESS, "seconds": 43_000, "role": "operator", "by_key": true,
             "domain": "a-domain-of-some-length.tunnel.example", "relay": ADDRESS, "has_tunnels": true,
         },
         "/api/v1/status": {
@@ -103,6 +119,11 @@ pub(crate) fn console(agents: usize) -> Value {
             tunnel("app", true, true), tunnel("a-label-of-sixty-three-letters-which-is-the-most-that-there-can-be", true, false),
             tunnel("off", false, false),
         ],
+        "/api/v1/requests": { "agent": address(0), "total": 123, "services": ["llm", "web"], "requests": [
+            own_request("web", Some(200), None), own_request("llm", Some(404), None),
+            own_request("web", Some(502), Some("The service behind the tunnel closed the connection before it had answered, or sent something that is no HTTP.")),
+            own_request("llm", None, Some("the visitor left before there was a response")),
+        ] },
         "/api/tunnels/app/logs": { "total": 123, "logs": [logged(1, Some(200)), logged(2, Some(404)), logged(3, None)] },
         "/api/v1/bans": { "bans": [
             { "subject": ADDRESS, "until": NOW + 3600, "reason": "spam, and a reason that is a hundred characters long, as long as one can be, and no longer than that" },

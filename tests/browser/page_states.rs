@@ -10,7 +10,7 @@ use hvym_tunnel_tests::chromium::{Chromium, Tab};
 use hvym_tunnel_tests::http::{Origin, answer};
 use serde_json::{Value, json};
 
-use crate::console_fixtures::console;
+use crate::console_fixtures::{console, owner_console};
 use crate::page_fixtures::{alert, connection, dashboard, history, link, service};
 use crate::pages_built::installed;
 
@@ -179,6 +179,19 @@ fn console_states() -> Vec<State> {
             console(3),
             "/console/#agents",
             "(document.querySelector('details.agent') ?? {}).open = true, document.querySelector('details[open] .line') !== null",
+        ),
+        state("own", owner_console(), "/console/", "document.querySelector('details.agent') !== null"),
+        state(
+            "own-requests",
+            owner_console(),
+            "/console/#requests",
+            "document.querySelectorAll('table.rows tbody tr').length === 4",
+        ),
+        state(
+            "agent-requests",
+            console(1),
+            "/console/#requests/GABCDEFGHIJKLMNOPQRSTUVWXYZ234567ABCDEFGHIJKLMNOPQ000000",
+            "document.querySelectorAll('table.rows tbody tr').length === 4",
         ),
         state(
             "rows",

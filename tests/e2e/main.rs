@@ -20,6 +20,7 @@ mod conformance_http2;
 mod conformance_streams;
 mod console;
 mod control;
+mod console_owner;
 mod crowded;
 mod delegation;
 mod doctor;

@@ -1,4 +1,4 @@
-//! What an operator's wallet signs to sign in: a text with a time and a code, which was made here and is taken once.
+//! What a person's wallet signs to sign in: a text with a time and a code, which was made here and is taken once.
 //!
 //! Nothing is kept of a text that nobody signs, so whoever asks for many costs nothing.
 
@@ -21,6 +21,8 @@ const LIFETIME: Duration = Duration::from_secs(5 * 60);
 const NONCE_BYTES: usize = 16;
 /// Characters of a text that is looked at. One has 250 and the domain.
 const MAX_CHARACTERS: usize = 1024;
+/// Codes that were used within [`LIFETIME`], about 100 bytes each. Operators sign in beyond it: there are few.
+const MAX_USED: usize = 10_000;
 
 /// What is wrong with a signed text.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Error)]
@@ -33,12 +35,21 @@ pub(crate) enum ChallengeError {
     Used,
     #[error("the signature is not one of that address")]
     Forged,
+    #[error("too many sign in: try again in some minutes")]
+    Busy,
 }
 
-/// Makes texts, and remembers which were signed by an operator.
+/// A text that was made here and is signed, which nobody has taken yet.
+pub(crate) struct SignedChallenge {
+    nonce: String,
+    /// When it is too old.
+    end: u64,
+}
+
+/// Makes texts, and remembers which were taken.
 pub(crate) struct Challenges {
     key: hmac::Key,
-    /// The codes, with the end of their time. Only operators add to them.
+    /// The codes, with the end of their time.
     used: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -58,13 +69,13 @@ impl Challenges {
 
     fn text_of(&self, url: &str, relay: &Address, time: u64, nonce: &str) -> String {
         let start = format!(
-            "Sign in to the operator's console of a relay.\n\nConsole: {url}\nRelay: {relay}\nTime: {time}\nCode: {nonce}."
+            "Sign in to the console of a relay.\n\nConsole: {url}\nRelay: {relay}\nTime: {time}\nCode: {nonce}."
         );
         let tag = hmac::sign(&self.key, start.as_bytes());
         start + &Base64UrlUnpadded::encode_string(&tag.as_ref()[..NONCE_BYTES])
     }
 
-    /// Whether `text` was made here a moment ago and `by` has signed it, as wallets do (SEP-53). It is taken once.
+    /// Whether `text` was made here a moment ago and `by` has signed it, as wallets do (SEP-53).
     ///
     /// # Errors
     /// What is wrong.
@@ -75,7 +86,7 @@ impl Challenges {
         by: Address,
         signature: &[u8],
         now: UnixTime,
-    ) -> Result<(), ChallengeError> {
+    ) -> Result<SignedChallenge, ChallengeError> {
         let (time, nonce) = parts(text).ok_or(ChallengeError::Foreign)?;
         let own = self.text_of(url, relay, time, nonce);
         // Both are hashed, so that the time does not tell how much of the code is right.
@@ -90,12 +101,29 @@ impl Challenges {
         if !SignatureForm::Sep53.is_signed(by, text, &signature) {
             return Err(ChallengeError::Forged);
         }
+        Ok(SignedChallenge { nonce: nonce.to_owned(), end })
+    }
+
+    /// Takes a signed text, once; for an operator whatever others do.
+    ///
+    /// # Errors
+    /// [`ChallengeError::Used`], [`ChallengeError::Busy`]
+    pub(crate) fn take(
+        &self,
+        signed: SignedChallenge,
+        is_operator: bool,
+        now: UnixTime,
+    ) -> Result<(), ChallengeError> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.retain(|_, end| *end > now.as_secs());
-        match used.insert(nonce.to_owned(), end) {
-            None => Ok(()),
-            Some(_) => Err(ChallengeError::Used),
+        if used.contains_key(&signed.nonce) {
+            return Err(ChallengeError::Used);
         }
+        if used.len() >= MAX_USED && !is_operator {
+            return Err(ChallengeError::Busy);
+        }
+        used.insert(signed.nonce, signed.end);
+        Ok(())
     }
 }
 
@@ -142,13 +170,28 @@ mod tests {
         let text = challenges.text(URL, &relay, NOW);
         let check = |text: &str, by: &Wallet, signature: Vec<u8>, at: u64| {
             let now = UnixTime::from_secs(NOW.as_secs() + at);
-            challenges.check((URL, &relay), text, by.address(), &signature, now)
+            let signed = challenges.check((URL, &relay), text, by.address(), &signature, now)?;
+            challenges.take(signed, false, now)
         };
         assert_eq!(check(&text, &wallet, other.sign(&text), 0), Err(ChallengeError::Forged));
         let end = LIFETIME.as_secs();
         assert_eq!(check(&text, &wallet, wallet.sign(&text), end), Err(ChallengeError::Old));
         assert_eq!(check(&text, &wallet, wallet.sign(&text), end - 1), Ok(()));
         assert_eq!(check(&text, &wallet, wallet.sign(&text), 0), Err(ChallengeError::Used));
+    }
+
+    #[test]
+    fn so_many_codes_are_remembered_and_operators_sign_in_all_the_same() {
+        let challenges = Challenges::default();
+        let take = |nonce: usize, is_operator, now| {
+            let signed = SignedChallenge { nonce: nonce.to_string(), end: NOW.as_secs() + 1 };
+            challenges.take(signed, is_operator, now)
+        };
+        assert!((0..MAX_USED).all(|nonce| take(nonce, false, NOW) == Ok(())));
+        assert_eq!(take(MAX_USED, false, NOW), Err(ChallengeError::Busy));
+        assert_eq!((take(0, true, NOW), take(MAX_USED, true, NOW)), (Err(ChallengeError::Used), Ok(())));
+        let later = UnixTime::from_secs(NOW.as_secs() + 1);
+        assert_eq!(take(MAX_USED + 1, false, later), Ok(()), "they are forgotten");
     }
 
     #[test]
@@ -170,7 +213,7 @@ mod tests {
             ours.repeat(9),
         ] {
             let checked = challenges.check((URL, &relay), &text, wallet.address(), &wallet.sign(&text), NOW);
-            assert_eq!(checked, Err(ChallengeError::Foreign), "{text}");
+            assert_eq!(checked.err(), Some(ChallengeError::Foreign), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who is signed in to the operator's console. Knows neither cookies nor requests, and reads no clock.
+//! Who is signed in to the console. Knows neither cookies nor requests, and reads no clock.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,8 +10,12 @@ use hvym_tunnel_net::clock::seed;
 use hvym_tunnel_net::concurrency_limit::ConcurrencyLimit;
 use hvym_tunnel_net::secret::Fingerprint;
 
-/// Sessions at once. A few operators with some browsers each; the one that was used longest ago makes room.
-const MAX_SESSIONS: usize = 64;
+/// Sessions of operators at once. A few with some browsers each; the one that was used longest ago makes room.
+const MAX_OPERATORS: usize = 64;
+/// The same of owners, beside those: an open relay lets everybody be one.
+const MAX_OWNERS: usize = 1024;
+/// The same of one owner: some browsers. So nobody takes the places of others by one identity.
+const MAX_OF_ONE_OWNER: usize = 4;
 /// Pages that are told at once: some of every session. Further ones ask now and then.
 const MAX_STREAMS: usize = 64;
 /// How long one lasts, whatever happens: a working day.
@@ -19,7 +23,7 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long one lasts that nobody uses. A page that is open uses it all the time.
 const IDLE_LIMIT: Duration = Duration::from_secs(60 * 60);
 
-/// By what an operator signed in. Whoever checks a session asks whether that would still do.
+/// By what somebody signed in. Whoever checks a session asks whether that would still do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Credential {
     /// A key, of which the hash is kept.
@@ -28,10 +32,20 @@ pub(crate) enum Credential {
     Identity(Address),
 }
 
+/// As what somebody signed in.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ConsoleRole {
+    /// For the whole relay.
+    Operator,
+    /// For the agents of one identity.
+    Owner,
+}
+
 /// A session that is looked at.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct SignedIn {
     pub(crate) by: Credential,
+    pub(crate) role: ConsoleRole,
     /// When it ends at the latest.
     pub(crate) until: Instant,
 }
@@ -64,18 +78,24 @@ impl Default for ConsoleSessions {
 
 impl ConsoleSessions {
     /// Begins a session, and returns its secret, which is kept nowhere else.
-    pub(crate) fn begin(&self, by: Credential, now: Instant) -> String {
+    pub(crate) fn begin(&self, by: Credential, role: ConsoleRole, now: Instant) -> String {
         let secret = Base64UrlUnpadded::encode_string(&seed());
         let mut sessions = self.lock();
         sessions.retain(|session| !session.is_over(now));
-        if sessions.len() >= MAX_SESSIONS
-            && let Some((oldest, _)) = sessions.iter().enumerate().min_by_key(|(_, session)| session.used_at)
-        {
-            sessions.swap_remove(oldest);
+        match role {
+            ConsoleRole::Operator => {
+                make_room(&mut sessions, MAX_OPERATORS, |signed_in| signed_in.role == role);
+            }
+            ConsoleRole::Owner => {
+                make_room(&mut sessions, MAX_OF_ONE_OWNER, |signed_in| {
+                    signed_in.role == role && signed_in.by == by
+                });
+                make_room(&mut sessions, MAX_OWNERS, |signed_in| signed_in.role == role);
+            }
         }
         sessions.push(Session {
             fingerprint: Fingerprint::new(secret.as_bytes()),
-            signed_in: SignedIn { by, until: now + LIFETIME },
+            signed_in: SignedIn { by, role, until: now + LIFETIME },
             used_at: now,
         });
         secret
@@ -101,6 +121,16 @@ impl ConsoleSessions {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Session>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Makes room for one more of those sessions, if there are so many.
+fn make_room(sessions: &mut Vec<Session>, limit: usize, is_meant: impl Fn(&SignedIn) -> bool) {
+    let meant = || sessions.iter().enumerate().filter(|(_, session)| is_meant(&session.signed_in));
+    if meant().count() >= limit
+        && let Some((oldest, _)) = meant().min_by_key(|(_, session)| session.used_at)
+    {
+        sessions.swap_remove(oldest);
     }
 }
 
@@ -133,7 +163,8 @@ mod tests {
     #[test]
     fn a_session_is_known_by_its_secret_alone_until_it_is_ended() {
         let sessions = ConsoleSessions::default();
-        let (one, two) = (sessions.begin(by(1), at(SECOND)), sessions.begin(by(2), at(SECOND)));
+        let begin = |seed| sessions.begin(by(seed), ConsoleRole::Operator, at(SECOND));
+        let (one, two) = (begin(1), begin(2));
         assert_ne!(one, two);
         let found = |secret: &str| sessions.find(secret, at(SECOND * 2)).map(|signed_in| signed_in.by);
         assert_eq!((found(&one), found(&two)), (Some(by(1)), Some(by(2))));
@@ -146,10 +177,11 @@ mod tests {
     fn a_session_that_nobody_uses_ends_and_one_in_use_lasts_a_day_of_work() {
         let sessions = ConsoleSessions::default();
         let is_there = |secret: &str, after| sessions.find(secret, at(after)).is_some();
-        let secret = sessions.begin(by(1), at(Duration::ZERO));
+        let begin = || sessions.begin(by(1), ConsoleRole::Operator, at(Duration::ZERO));
+        let secret = begin();
         assert!(is_there(&secret, IDLE_LIMIT - SECOND));
         assert!(!is_there(&secret, IDLE_LIMIT * 2 - SECOND));
-        let secret = sessions.begin(by(1), at(Duration::ZERO));
+        let secret = begin();
         let mut used = Duration::ZERO;
         while used < LIFETIME - SECOND {
             used = (used + IDLE_LIMIT / 2).min(LIFETIME - SECOND);
@@ -161,14 +193,34 @@ mod tests {
     #[test]
     fn the_session_that_was_used_longest_ago_makes_room() {
         let sessions = ConsoleSessions::default();
-        let begin = |number: usize| sessions.begin(by(1), at(SECOND * u32::try_from(number).unwrap_or(0)));
-        let secrets: Vec<_> = (0..MAX_SESSIONS).map(begin).collect();
+        let begin = |number: usize| {
+            sessions.begin(by(1), ConsoleRole::Operator, at(SECOND * u32::try_from(number).unwrap_or(0)))
+        };
+        let secrets: Vec<_> = (0..MAX_OPERATORS).map(begin).collect();
         let now = at(SECOND * 100);
         // The first is in use, so the second goes.
         assert!(sessions.find(&secrets[0], now).is_some());
-        let another = sessions.begin(by(2), now);
+        let another = sessions.begin(by(2), ConsoleRole::Operator, now);
         let known = |secret: &String| sessions.find(secret, now).is_some();
         assert!(known(&secrets[0]) && !known(&secrets[1]) && known(&secrets[2]) && known(&another));
-        assert_eq!(sessions.lock().len(), MAX_SESSIONS);
+        assert_eq!(sessions.lock().len(), MAX_OPERATORS);
+    }
+
+    #[test]
+    fn an_owner_takes_no_place_of_an_operator_and_few_of_other_owners() {
+        let (sessions, now) = (ConsoleSessions::default(), at(SECOND));
+        let known = |secret: &String| sessions.find(secret, now).is_some();
+        let operator = sessions.begin(by(1), ConsoleRole::Operator, at(Duration::ZERO));
+        let owned: Vec<_> =
+            (0..=MAX_OF_ONE_OWNER).map(|_| sessions.begin(by(2), ConsoleRole::Owner, now)).collect();
+        assert_eq!(owned.iter().filter(|secret| known(secret)).count(), MAX_OF_ONE_OWNER);
+        for number in 0..MAX_OWNERS {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&number.to_be_bytes());
+            let by = Credential::Identity(Address::from_public_key(key));
+            sessions.begin(by, ConsoleRole::Owner, now + SECOND);
+        }
+        assert_eq!(sessions.lock().len(), MAX_OWNERS + 1);
+        assert!(known(&operator) && !owned.iter().any(known));
     }
 }

@@ -98,6 +98,7 @@ mod management;
 mod metrics;
 mod names;
 mod notices;
+mod owner_logs;
 mod pages;
 mod peers;
 mod prometheus;

@@ -1,5 +1,5 @@
 //! What an operator's programs use: who is connected and with which services, bans and kicks, limits and metrics, over HTTP
-//! with JSON.
+//! with JSON. Owners of agents read of it what is about their own.
 //!
 //! The same routes are at the Unix socket of the relay, at its listener for operators, and at its own domain for whoever
 //! has the operator's key.
@@ -12,6 +12,7 @@ mod history;
 mod openapi;
 mod relays;
 mod reports;
+mod requests;
 mod routes;
 mod server;
 mod shapes;
@@ -22,6 +23,9 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode};
 use serde::Serialize;
+
+use hvym_tunnel_core::relay::Owner;
+use hvym_tunnel_core::stellar::Address;
 
 use self::routes::{Found, Level, find};
 use self::shapes::ErrorReport;
@@ -39,8 +43,33 @@ pub(crate) type ApiResponse = Response<Bytes>;
 pub(crate) enum ApiCaller {
     /// The operator: by the key, or by a socket that nobody else can open.
     Operator,
+    /// Whoever has this identity.
+    Owner(Address),
     /// Whoever reaches the listener for operators.
     Anyone,
+}
+
+impl ApiCaller {
+    /// Whether routes of this level answer it.
+    const fn may_use(self, level: Level) -> bool {
+        match (level, self) {
+            (_, ApiCaller::Operator)
+            | (Level::Anyone, ApiCaller::Anyone)
+            | (Level::Owner, ApiCaller::Owner(_)) => true,
+            // An owner comes by the relay's own domain, where metrics are the operator's.
+            (Level::Anyone | Level::Operator, ApiCaller::Owner(_))
+            | (Level::Owner | Level::Operator, ApiCaller::Anyone) => false,
+        }
+    }
+
+    /// Whether it is told of the agents of `owner`.
+    fn sees(self, owner: &Owner) -> bool {
+        match self {
+            ApiCaller::Operator => true,
+            ApiCaller::Owner(own) => *owner == Owner::Identity(own),
+            ApiCaller::Anyone => false,
+        }
+    }
 }
 
 /// Answers one request.
@@ -61,12 +90,17 @@ pub(crate) async fn answer(
             }
             answer
         }
-        Found::Route(route, _) if route.level == Level::Operator && caller != ApiCaller::Operator => {
+        Found::Route(route, _) if !caller.may_use(route.level) && matches!(caller, ApiCaller::Owner(_)) => {
+            error(StatusCode::FORBIDDEN, "this is the operator's alone")
+        }
+        Found::Route(route, _) if !caller.may_use(route.level) => {
             let mut answer = error(StatusCode::UNAUTHORIZED, "the operator's key is needed");
             answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             answer
         }
-        Found::Route(route, parameter) => handlers::run(state, route.operation, parameter, &request).await,
+        Found::Route(route, parameter) => {
+            handlers::run(state, caller, route.operation, parameter, &request).await
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use hvym_tunnel_registry::TunnelUsage;
 
 use crate::latency::LatencyHistogram;
 use crate::limits::agent_rates::AgentRate;
+use crate::owner_logs::OwnerLogEntry;
 
 /// Characters kept of the version that an agent sends. Real ones have a dozen.
 const MAX_VERSION_CHARACTERS: usize = 64;
@@ -203,6 +204,8 @@ pub(super) struct RequestRecord<'a> {
     outcome: Outcome,
     /// What the visitor is answered; `None` if it left before.
     status: Option<u16>,
+    /// For the owner of the service.
+    log: Option<Box<OwnerLogEntry<'a>>>,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq)]
@@ -217,27 +220,37 @@ impl<'a> RequestRecord<'a> {
     pub(super) fn new(all: &'a Metrics, own: Option<&Arc<Record>>, clock: Clock) -> Self {
         let own = own.cloned().unwrap_or_default();
         [all, &own.metrics].into_iter().for_each(|metrics| Metrics::add(&metrics.asked, 1));
-        Self { all, own, clock, begun: clock.now(), outcome: Outcome::Failed, status: None }
+        Self { all, own, clock, begun: clock.now(), outcome: Outcome::Failed, status: None, log: None }
     }
 
-    /// Ends with a response of the service, or with a page instead.
-    pub(super) fn end(mut self, status: StatusCode, is_answered: bool) {
-        self.status = Some(status.as_u16());
-        self.outcome = match (status, is_answered) {
-            (StatusCode::GATEWAY_TIMEOUT, _) => Outcome::Late,
-            (_, true) => Outcome::Answered,
-            (_, false) => Outcome::Failed,
-        };
+    /// As it is, and its owner reads of it.
+    pub(super) fn logged(mut self, log: Option<Box<OwnerLogEntry<'a>>>) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Ends with a response of the service.
+    pub(super) fn answer(self, status: StatusCode) {
+        self.note(Ok(status));
+    }
+
+    /// Ends with a page instead.
+    pub(super) fn fail(self, page: &Page) {
+        self.note(Err(page));
     }
 
     /// Ends with `answer`, which is returned; `status` reads its status. A 504 counts as a timeout, also if the
     /// service or a proxy before it sent it.
     pub(super) fn with<T>(
-        mut self,
+        self,
         answer: Result<T, Page>,
         status: impl FnOnce(&T) -> StatusCode,
     ) -> Result<T, Page> {
-        let status = answer.as_ref().map(status);
+        self.note(answer.as_ref().map(status));
+        answer
+    }
+
+    fn note(mut self, status: Result<StatusCode, &Page>) {
         self.status = Some(status.map_or_else(|page| page.status, |status| status.as_u16()));
         self.outcome = match status {
             Ok(StatusCode::GATEWAY_TIMEOUT) => Outcome::Late,
@@ -245,13 +258,18 @@ impl<'a> RequestRecord<'a> {
             Err(page) if page.status == StatusCode::GATEWAY_TIMEOUT => Outcome::Late,
             Err(_) => Outcome::Failed,
         };
-        answer
+        if let (Err(page), Some(log)) = (status, &mut self.log) {
+            log.fail(&page.text);
+        }
     }
 }
 
 impl Drop for RequestRecord<'_> {
     fn drop(&mut self) {
         let waited = self.clock.now() - self.begun;
+        if let Some(log) = self.log.take() {
+            log.end(self.status, waited);
+        }
         let class = self.status.and_then(|status| usize::from(status / 100).checked_sub(1));
         for metrics in [self.all, &self.own.metrics] {
             if let Some(counter) = class.and_then(|class| metrics.classes.get(class)) {

@@ -27,6 +27,7 @@ use crate::limits::visitor_counts::{ExemptAddresses, VisitorCounts};
 use crate::live_options::{CurrentOptions, LiveOptions};
 use crate::metrics::Metrics;
 use crate::names::{DnsLookup, NameRegistry, Resolver};
+use crate::owner_logs::OwnerLogs;
 use crate::registry::{OpenRegistry, Registry};
 use crate::revocations::Revocations;
 use crate::router::{LocalRouter, Router};
@@ -59,6 +60,8 @@ pub(crate) struct RelayState {
     pub(crate) proxy: Arc<ProxyConfig>,
     /// Where requests are noted, if they are.
     pub(crate) access_log: Option<Arc<AccessLog>>,
+    /// What owners read of the requests to their services.
+    pub(crate) owner_logs: OwnerLogs,
     /// The counters of all requests.
     pub(crate) metrics: Metrics,
     pub(crate) totals: Totals,
@@ -157,6 +160,7 @@ impl RelayState {
             limits: Arc::new(VisitorCounts::new(options.visitors.counted(&options.limits), exempt, clock)),
             proxy: Arc::new(settings.proxy()),
             access_log: None,
+            owner_logs: OwnerLogs::default(),
             metrics: Metrics::default(),
             totals: Totals::default(),
             history: TrafficHistory::default(),
@@ -232,6 +236,11 @@ impl RelayState {
     /// Whether this is the operator's key.
     pub(crate) fn is_operator(&self, key: &[u8]) -> bool {
         self.live.get().is_operator(key)
+    }
+
+    /// Whether the operator has banned this identity.
+    pub(crate) fn is_banned(&self, identity: &Address) -> bool {
+        self.bans.get(identity, self.clock.wall().unix).is_some()
     }
 
     /// Whether everybody may list the connected agents.

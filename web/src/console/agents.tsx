@@ -13,7 +13,7 @@ import { Question } from "./question";
 
 const REFRESH_MS = 5000;
 
-interface Known {
+export interface KnownAgents {
   agents: api.Agent[];
   sessions: Map<string, api.AgentSession[]>;
   services: Map<string, api.Service[]>;
@@ -25,7 +25,7 @@ function grouped<T extends { agent: string }>(all: T[]): Map<string, T[]> {
   return groups;
 }
 
-async function load(): Promise<Known> {
+export async function loadAgents(): Promise<KnownAgents> {
   const [agents, sessions, services] = await Promise.all([api.agents(), api.sessions(), api.services()]);
   return { agents, sessions: grouped(sessions), services: grouped(services) };
 }
@@ -38,7 +38,7 @@ export function short(agent: string): string {
 }
 
 export function AgentsPage(): JSX.Element {
-  const { value, failed, refresh } = usePolled(load, REFRESH_MS, "agents");
+  const { value, failed, refresh } = usePolled(loadAgents, REFRESH_MS, "agents");
   const [filter, setFilter] = useState("");
   const [asked, setAsked] = useState<Asked | undefined>();
   const close = (): void => {
@@ -88,7 +88,7 @@ export function AgentsPage(): JSX.Element {
   );
 }
 
-function Nobody(): JSX.Element {
+export function Nobody(): JSX.Element {
   const relay = location.protocol === "https:" ? location.host : `ws://${location.host}`;
   return (
     <div class="empty">
@@ -104,10 +104,11 @@ interface AgentLineProps {
   agent: api.Agent;
   sessions: api.AgentSession[];
   services: api.Service[];
-  ask: (asked: Asked) => void;
+  /** Nothing for an owner, who ends an agent where it runs. */
+  ask?: (asked: Asked) => void;
 }
 
-function AgentLine(props: AgentLineProps): JSX.Element {
+export function AgentLine(props: AgentLineProps): JSX.Element {
   const { agent, sessions, services, ask } = props;
   const requests = sessions.reduce((all, session) => all + session.requests, 0);
   // Names that have a token are not banned, but disabled.
@@ -128,10 +129,12 @@ function AgentLine(props: AgentLineProps): JSX.Element {
         <div class="line">
           <span class="mono grow">{agent.agent}</span>
           <CopyButton text={agent.agent} label="Copy" name={`Copy the address of ${short(agent.agent)}`} />
-          <button type="button" class="danger" onClick={() => ask({ what: "kick", agent })}>
-            Kick
-          </button>
-          {isIdentity && (
+          {ask !== undefined && (
+            <button type="button" class="danger" onClick={() => ask({ what: "kick", agent })}>
+              Kick
+            </button>
+          )}
+          {ask !== undefined && isIdentity && (
             <button type="button" class="danger" onClick={() => ask({ what: "ban", agent })}>
               Ban
             </button>
@@ -168,9 +171,11 @@ function AgentLine(props: AgentLineProps): JSX.Element {
               {session.round_trip_ms === null ? "" : `${duration(session.round_trip_ms)} · `}
               {count(session.streams, "stream")} · {count(session.requests, "request")}, {whole(session.failed_requests)} failed · ↓ {size(session.bytes_in)} ↑ {size(session.bytes_out)}
             </span>
-            <button type="button" class="quiet" aria-label={`End session ${session.id}`} onClick={() => ask({ what: "end", session })}>
-              End
-            </button>
+            {ask !== undefined && (
+              <button type="button" class="quiet" aria-label={`End session ${session.id}`} onClick={() => ask({ what: "end", session })}>
+                End
+              </button>
+            )}
           </div>
         ))}
       </div>

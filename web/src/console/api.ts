@@ -1,4 +1,4 @@
-/** The relay's APIs for operators, by the session of this browser. Times are seconds since 1970. */
+/** The relay's APIs for operators and owners, by the session of this browser. Times are seconds since 1970. */
 
 const BASE = "/console/api";
 /** Where the relay tells what changes. */
@@ -9,12 +9,13 @@ export type List = "agents" | "tunnels" | "audit";
 
 export interface Session {
   signed_in: boolean;
-  /** The operator's identity; nothing for whoever has the key. */
+  /** Nothing for whoever has the operator's key. */
   identity: string | null;
+  /** An owner is told of the agents of that identity alone; nothing for whoever is not signed in. */
+  role: "operator" | "owner" | null;
   /** For how many seconds yet, at most. */
   seconds: number;
   by_key: boolean;
-  by_signature: boolean;
   domain: string;
   /** Its address. */
   relay: string;
@@ -131,6 +132,25 @@ export interface LoggedRequest {
   duration_ms: number;
 }
 
+/** A request to a service of an identity. */
+export interface OwnRequest {
+  at: number;
+  service: string | null;
+  method: string;
+  path: string;
+  status: number | null;
+  duration_ms: number;
+  error: string | null;
+}
+
+export interface OwnRequests {
+  total: number;
+  /** Of the whole log. */
+  services: string[];
+  /** The newest first. */
+  requests: OwnRequest[];
+}
+
 export interface Ban {
   subject: string;
   until?: number;
@@ -243,6 +263,10 @@ export const sessions = async (): Promise<AgentSession[]> => (await value<{ sess
 export const services = async (): Promise<Service[]> => (await value<{ services: Service[] }>("/v1/services")).services;
 export const relays = (): Promise<Relays> => value<Relays>("/v1/relays");
 export const names = async (): Promise<Name[]> => (await value<{ names: Name[] }>("/v1/names")).names;
+export function ownRequests(agent: string, service: string, limit: number, offset: number): Promise<OwnRequests> {
+  const wanted = service === "" ? "" : `&service=${encodeURIComponent(service)}`;
+  return value(`/v1/requests?agent=${encodeURIComponent(agent)}${wanted}&limit=${limit}&offset=${offset}`);
+}
 export const bans = async (): Promise<Ban[]> => (await value<{ bans: Ban[] }>("/v1/bans")).bans;
 export const audit = async (): Promise<AuditRecord[]> => (await value<{ records: AuditRecord[] }>("/v1/audit")).records;
 export const limits = async (): Promise<Record<string, Limit>> => (await value<{ limits: Record<string, Limit> }>("/v1/limits")).limits;

@@ -1,4 +1,4 @@
-/** The operator's console: the sign-in, and the pages behind it. Which of them is in the URL. */
+/** The console: the sign-in, and the pages behind it, which are others for the operator and for owners. Which of them is in the URL. */
 import type { JSX } from "preact";
 import { useCallback, useEffect, useState } from "preact/hooks";
 
@@ -13,6 +13,8 @@ import { BansPage } from "./bans";
 import { LimitsPage } from "./limits";
 import { useLive } from "./live";
 import { OverviewPage } from "./overview";
+import { OwnPage } from "./own";
+import { OwnRequestsPage } from "./own-requests";
 import { SIGNED_OUT, type Polled, usePolled } from "./polled";
 import { RequestsPage } from "./requests";
 import { SignIn } from "./sign-in";
@@ -23,7 +25,13 @@ export interface PageProps {
   status: Polled<api.Status>;
 }
 
-const PAGES: { hash: string; title: string; page: (props: PageProps) => JSX.Element }[] = [
+interface Page<P> {
+  hash: string;
+  title: string;
+  page: (props: P) => JSX.Element;
+}
+
+const PAGES: Page<PageProps>[] = [
   { hash: "", title: "Overview", page: OverviewPage },
   { hash: "agents", title: "Agents", page: AgentsPage },
   { hash: "tunnels", title: "Tunnels", page: TunnelsPage },
@@ -31,6 +39,12 @@ const PAGES: { hash: string; title: string; page: (props: PageProps) => JSX.Elem
   { hash: "audit", title: "Audit", page: AuditPage },
   { hash: "bans", title: "Bans", page: BansPage },
   { hash: "limits", title: "Limits", page: LimitsPage },
+];
+
+/** What an owner sees, of its own agents alone. */
+const OWN_PAGES: Page<{ identity: string }>[] = [
+  { hash: "", title: "Agents", page: OwnPage },
+  { hash: "requests", title: "Requests", page: OwnRequestsPage },
 ];
 
 /** Between two questions about the relay as a whole. */
@@ -71,20 +85,42 @@ export function App(): JSX.Element {
       </main>
     );
   }
-  return session.signed_in ? <Console session={session} onSignedOut={load} /> : <SignIn session={session} onDone={load} />;
+  if (!session.signed_in) return <SignIn session={session} onDone={load} />;
+  return session.role === "owner" ? <OwnConsole session={session} onSignedOut={load} /> : <Console session={session} onSignedOut={load} />;
 }
 
-const KEYS: [string, string][] = [...PAGES.map(({ title }, at): [string, string] => [String(at + 1), title.toLowerCase()]), ["?", "this list"]];
+interface ConsoleProps {
+  session: api.Session;
+  onSignedOut: () => void;
+}
 
-function Console(props: { session: api.Session; onSignedOut: () => void }): JSX.Element {
+function Console(props: ConsoleProps): JSX.Element {
   const { session } = props;
-  const [helping, setHelping] = useState(false);
   const status = usePolled(api.status, STATUS_MS);
   useLive(status.put);
+  return <Board {...props} pages={PAGES} state={<State session={session} status={status} />} show={(page) => <page.page key={page.hash} session={session} status={status} />} />;
+}
+
+function OwnConsole(props: ConsoleProps): JSX.Element {
+  const identity = props.session.identity ?? "";
+  return <Board {...props} pages={OWN_PAGES} state={<h1>{props.session.domain}</h1>} show={(page) => <page.page key={page.hash} identity={identity} />} />;
+}
+
+interface BoardProps<P> extends ConsoleProps {
+  pages: Page<P>[];
+  state: JSX.Element;
+  show: (page: Page<P>) => JSX.Element;
+}
+
+/** The pages of whoever is signed in, and what is above them. */
+function Board<P>(props: BoardProps<P>): JSX.Element {
+  const { session, pages } = props;
+  const [helping, setHelping] = useState(false);
   const hash = useHash().split("/")[0];
-  const shown = PAGES.find((page) => page.hash === hash) ?? PAGES[0]!;
+  const shown = pages.find((page) => page.hash === hash) ?? pages[0]!;
+  const keys = [...pages.map(({ title }, at): [string, string] => [String(at + 1), title.toLowerCase()]), ["?", "this list"] as [string, string]];
   useKeys({
-    ...Object.fromEntries(PAGES.map((page, at) => [String(at + 1), () => (location.hash = page.hash)])),
+    ...Object.fromEntries(pages.map((page, at) => [String(at + 1), () => (location.hash = page.hash)])),
     "?": () => setHelping(true),
   });
   useEffect(() => {
@@ -94,7 +130,7 @@ function Console(props: { session: api.Session; onSignedOut: () => void }): JSX.
   return (
     <div class="board">
       <header class="top console">
-        <State session={session} status={status} />
+        {props.state}
         <span class="spring" />
         <span class="hint" title={session.identity ?? undefined}>
           {session.identity === null ? "by key" : `${session.identity.slice(0, 6)}…${session.identity.slice(-6)}`}
@@ -106,7 +142,7 @@ function Console(props: { session: api.Session; onSignedOut: () => void }): JSX.
           ?
         </button>
         <nav class="pages all-pages" aria-label="Pages">
-          {PAGES.map((page) => (
+          {pages.map((page) => (
             <a key={page.hash} href={`#${page.hash}`} aria-current={page === shown ? "page" : undefined}>
               {page.title}
             </a>
@@ -115,9 +151,9 @@ function Console(props: { session: api.Session; onSignedOut: () => void }): JSX.
       </header>
       <main>
         <h2 class="visually-hidden">{shown.title}</h2>
-        <shown.page key={shown.hash} session={session} status={status} />
+        {props.show(shown)}
       </main>
-      {helping && <KeyHelp keys={KEYS} onClose={() => setHelping(false)} />}
+      {helping && <KeyHelp keys={keys} onClose={() => setHelping(false)} />}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-/** The log of requests of one tunnel, which is chosen in the URL. */
+/** The log of requests of one tunnel, or of one identity, which is chosen in the URL. */
 import type { JSX } from "preact";
 import { useCallback, useState } from "preact/hooks";
 
@@ -7,40 +7,46 @@ import { duration, whole } from "../shared/format";
 import { useHash } from "../shared/hash";
 import { JsonTree, parseJson } from "../shared/json";
 import { Section } from "../shared/section";
+import { short } from "./agents";
 import * as api from "./api";
 import type { PageProps } from "./app";
+import { OwnLog } from "./own-requests";
+import { Pager, SIZES, Sizes, tone } from "./pager";
 import { usePolled } from "./polled";
 import { momentOf } from "./times";
 
 const REFRESH_MS = 5000;
-const SIZES = [20, 50, 100];
+/** As long as an address is; names of tunnels are shorter. */
+const ADDRESS_CHARACTERS = 56;
 
-export function RequestsPage(props: PageProps): JSX.Element {
-  if (!props.session.has_tunnels) {
-    return (
-      <div class="empty">
-        <p>This relay logs no requests of tunnels.</p>
-        <p class="hint">
-          It does with a section <code>[tunely]</code> in the file of <code>--config</code>, for tunnels that are edited to have it.
-        </p>
-      </div>
-    );
-  }
-  return <Chosen />;
+async function load(): Promise<{ agents: string[]; tunnels: string[] }> {
+  const [agents, tunnels] = await Promise.all([api.agents(), api.tunnels()]);
+  return {
+    agents: agents.map((agent) => agent.agent).filter((agent) => agent.length === ADDRESS_CHARACTERS),
+    tunnels: tunnels.map((tunnel) => tunnel.domain).filter((domain) => domain.length !== ADDRESS_CHARACTERS),
+  };
 }
 
-function Chosen(): JSX.Element {
-  const tunnels = usePolled(api.tunnels, REFRESH_MS * 2);
+export function RequestsPage(props: PageProps): JSX.Element {
+  const known = usePolled(load, REFRESH_MS * 2, "agents");
   const chosen = decodeURIComponent(useHash().split("/")[1] ?? "");
-  const domains = (tunnels.value ?? []).map((tunnel) => tunnel.domain).filter((domain) => domain.length !== 56);
+  const isAgent = chosen.length === ADDRESS_CHARACTERS;
+  const { agents, tunnels } = known.value ?? { agents: [], tunnels: [] };
+  // Whose agent is away has a log all the same.
+  const owners = isAgent && !agents.includes(chosen) ? [...agents, chosen] : agents;
   return (
     <>
       <p class="choose">
         <label>
-          Tunnel{" "}
+          Agent or tunnel{" "}
           <select value={chosen} onChange={(event) => (location.hash = `requests/${encodeURIComponent(event.currentTarget.value)}`)}>
             <option value="">Choose one</option>
-            {domains.map((domain) => (
+            {owners.map((agent) => (
+              <option key={agent} value={agent}>
+                {short(agent)}
+              </option>
+            ))}
+            {tunnels.map((domain) => (
               <option key={domain} value={domain}>
                 {domain}
               </option>
@@ -48,39 +54,32 @@ function Chosen(): JSX.Element {
           </select>
         </label>
       </p>
-      {tunnels.failed !== undefined && <p class="notice none">{tunnels.failed}</p>}
-      {chosen !== "" && <Log key={chosen} domain={chosen} />}
+      {known.failed !== undefined && <p class="notice none">{known.failed}</p>}
+      {!props.session.has_tunnels && (
+        <p class="hint none">
+          Agents with an identity have a log always, and tunnels where there is a section <code>[tunely]</code> in the file of <code>--config</code>.
+        </p>
+      )}
+      {isAgent && <OwnLog key={chosen} identity={chosen} />}
+      {chosen !== "" && !isAgent && <Log key={chosen} domain={chosen} />}
     </>
   );
 }
 
-function tone(request: api.LoggedRequest): string {
-  return request.status_code === null ? "bad" : (["", "info", "good", "info", "warn", "bad"][Math.floor(request.status_code / 100)] ?? "bad");
-}
-
 function Log(props: { domain: string }): JSX.Element {
-  const [perPage, setPerPage] = useState(50);
+  const [perPage, setPerPage] = useState(SIZES[1]!);
   const [page, setPage] = useState(0);
   const [shown, setShown] = useState<api.LoggedRequest | undefined>();
   const load = useCallback(() => api.requests(props.domain, perPage, page * perPage), [props.domain, perPage, page]);
   const { value, failed } = usePolled(load, REFRESH_MS);
-  const pages = Math.max(1, Math.ceil((value?.total ?? 0) / perPage));
   const sizes = (
-    <span class="joined" role="group" aria-label="Requests on a page">
-      {SIZES.map((one) => (
-        <button
-          key={one}
-          type="button"
-          aria-pressed={one === perPage}
-          onClick={() => {
-            setPerPage(one);
-            setPage(0);
-          }}
-        >
-          {one}
-        </button>
-      ))}
-    </span>
+    <Sizes
+      chosen={perPage}
+      onChange={(size) => {
+        setPerPage(size);
+        setPage(0);
+      }}
+    />
   );
   return (
     <Section title={value === undefined ? "Requests" : `Requests (${whole(value.total)})`} action={sizes}>
@@ -109,7 +108,7 @@ function Log(props: { domain: string }): JSX.Element {
                       {request.path}
                     </button>
                   </td>
-                  <td class={tone(request)}>{request.status_code ?? "none"}</td>
+                  <td class={tone(request.status_code)}>{request.status_code ?? "none"}</td>
                   <td class="numbers">{duration(request.duration_ms)}</td>
                 </tr>
               ))}
@@ -117,19 +116,7 @@ function Log(props: { domain: string }): JSX.Element {
           </table>
         </div>
       )}
-      {pages > 1 && (
-        <p class="pager">
-          <button type="button" disabled={page === 0} onClick={() => setPage(page - 1)}>
-            Newer
-          </button>
-          <span class="hint numbers">
-            {page + 1} of {whole(pages)}
-          </span>
-          <button type="button" disabled={page + 1 >= pages} onClick={() => setPage(page + 1)}>
-            Older
-          </button>
-        </p>
-      )}
+      <Pager page={page} perPage={perPage} total={value?.total ?? 0} onChange={setPage} />
       {shown !== undefined && <RequestDialog request={shown} onClose={() => setShown(undefined)} />}
     </Section>
   );
@@ -146,7 +133,7 @@ function RequestDialog(props: { request: api.LoggedRequest; onClose: () => void 
   return (
     <Dialog title={`${request.method} ${request.path}`} onClose={props.onClose}>
       <p>
-        <span class={tone(request)}>{request.status_code ?? "no response"}</span> after {duration(request.duration_ms)}, {momentOf(request.timestamp)}
+        <span class={tone(request.status_code)}>{request.status_code ?? "no response"}</span> after {duration(request.duration_ms)}, {momentOf(request.timestamp)}
       </p>
       {request.error !== null && <p class="mistake">{request.error}</p>}
       {parts.map(([title, text]) => {

@@ -1,4 +1,4 @@
-/** Where an operator signs in: by the key, by a token that its identity signed, or by a wallet. */
+/** Where an operator or an owner signs in: by the operator's key, by a token that its identity signed, or by a wallet. */
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
@@ -25,7 +25,7 @@ export function SignIn(props: { session: api.Session; onDone: () => void }): JSX
   return (
     <main class="sign-in">
       <h1>{session.domain}</h1>
-      <p class="hint">The operator's console of this relay.</p>
+      <p class="hint">The console of this relay, for its operator and for those who have agents here.</p>
       {location.protocol !== "https:" && !isSecureContext && <p class="notice">This page came without TLS: whoever is on the way can read the key.</p>}
       <form
         onSubmit={(event) => {
@@ -36,23 +36,19 @@ export function SignIn(props: { session: api.Session; onDone: () => void }): JSX
         {/* For password managers, which want a name beside a password. */}
         <input class="visually-hidden" name="username" autocomplete="username" value={session.domain} readOnly tabIndex={-1} aria-hidden="true" />
         <label>
-          {session.by_key ? (session.by_signature ? "Operator's key, or a token of an operator" : "Operator's key") : "A token of an operator"}
+          {session.by_key ? "Operator's key, or a token of yours" : "A token of yours"}
           <input type="password" name="key" autocomplete="current-password" required value={key} aria-describedby={failed === undefined ? undefined : "sign-in-failed"} onInput={(event) => setKey(event.currentTarget.value)} />
         </label>
         <button type="submit" class="primary" disabled={busy}>
           Sign in
         </button>
       </form>
-      {session.by_signature && (
-        <>
-          <button type="button" disabled={busy} onClick={() => attempt(byWallet)}>
-            Sign in with Freighter
-          </button>
-          <p class="hint">
-            A token, on a terminal: <code>hvym-tunnel token --audience {session.relay} --lifetime 60</code>
-          </p>
-        </>
-      )}
+      <button type="button" disabled={busy} onClick={() => attempt(byWallet)}>
+        Sign in with Freighter
+      </button>
+      <p class="hint">
+        A token, on the machine of your agent: <code>hvym-tunnel token --audience {session.relay} --lifetime 60</code>
+      </p>
       {failed !== undefined && (
         <p id="sign-in-failed" class="mistake" role="alert">
           {failed}

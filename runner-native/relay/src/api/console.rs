@@ -1,5 +1,5 @@
-//! The operator's console at `/console/` of the relay's own domain: a page, and the APIs for operators with a session of a
-//! browser in place of the key.
+//! The console at `/console/` of the relay's own domain: a page, and the APIs for operators and owners with a session of a browser in
+//! place of the key.
 //!
 //! Every website in the operator's browser can send requests here, and names below the domain belong to other people, which
 //! browsers take for the same site. So whatever comes from another origin gets nothing.
@@ -17,7 +17,7 @@ use http::{HeaderValue, Method, Request, StatusCode, Uri};
 use serde::Serialize;
 
 use super::{is_read, json, management, tunely};
-use crate::console_sessions::{Credential, SignedIn};
+use crate::console_sessions::{ConsoleRole, Credential, SignedIn};
 use crate::http1::request_body::RequestBody;
 use crate::management::ApiCaller;
 use crate::relay_state::RelayState;
@@ -35,11 +35,12 @@ struct SessionReport<'a> {
     signed_in: bool,
     /// Whom: an identity, or nothing for whoever has the key.
     identity: Option<String>,
+    /// As what: `operator`, or `owner` of the agents of that identity; nothing for whoever is not signed in.
+    role: Option<&'static str>,
     /// For how many seconds yet, at most.
     seconds: u64,
-    /// Whether a key signs in, and whether a signature does.
+    /// Whether a key signs in. A signature does, of operators and owners.
     by_key: bool,
-    by_signature: bool,
     /// The domain of the relay, and its address, for which a token is made.
     domain: &'a str,
     relay: String,
@@ -73,26 +74,50 @@ pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> 
         ("/api/challenge", &Method::POST) => Some(sign_in::challenge(state)),
         ("/api/session", _) => Some(wrong_method("GET, POST, DELETE")),
         ("/api/challenge", _) => Some(wrong_method("POST")),
-        _ if signed_in.is_none() => Some(json::detail(StatusCode::UNAUTHORIZED, "sign in first")),
-        ("/api/events", &Method::GET) => {
-            cookie::secret(state, request.headers()).map(|secret| events::answer(state, secret))
-        }
-        ("/api/events", _) => Some(wrong_method("GET")),
-        _ => for_operator(visitor, &api, request).await,
+        _ => match signed_in.map(|signed_in| caller(&signed_in)) {
+            None => Some(json::detail(StatusCode::UNAUTHORIZED, "sign in first")),
+            Some(caller) => for_caller(visitor, caller, &api, request).await,
+        },
     }
 }
 
-/// Answers by the APIs for operators.
-async fn for_operator(visitor: &Visitor, path: &str, request: Request<RequestBody>) -> Option<Answer> {
+/// For whom the APIs are asked in a session.
+const fn caller(signed_in: &SignedIn) -> ApiCaller {
+    match (signed_in.role, &signed_in.by) {
+        (ConsoleRole::Operator, _) => ApiCaller::Operator,
+        (ConsoleRole::Owner, Credential::Identity(own)) => ApiCaller::Owner(*own),
+        (ConsoleRole::Owner, Credential::Key(_)) => ApiCaller::Anyone,
+    }
+}
+
+/// Answers by the APIs for operators and owners.
+async fn for_caller(
+    visitor: &Visitor,
+    caller: ApiCaller,
+    path: &str,
+    request: Request<RequestBody>,
+) -> Option<Answer> {
+    let state = &visitor.state;
+    if !path.starts_with("/api/v1/") && caller != ApiCaller::Operator {
+        return Some(json::detail(StatusCode::FORBIDDEN, "this is the operator's alone"));
+    }
+    if path == "/api/events" {
+        return match *request.method() {
+            Method::GET => {
+                cookie::secret(state, request.headers()).map(|secret| events::answer(state, secret))
+            }
+            _ => Some(wrong_method("GET")),
+        };
+    }
     let (mut head, body) = request.into_parts();
     let target = head.uri.path_and_query().map(|target| target.as_str());
     head.uri = target.and_then(|target| target.strip_prefix(PREFIX))?.parse::<Uri>().ok()?;
     let request = Request::from_parts(head, body);
     if path.starts_with("/api/v1/") {
-        return Some(management::answer_to(visitor, ApiCaller::Operator, request).await);
+        return Some(management::answer_to(visitor, caller, request).await);
     }
     if path == "/api/audit" && is_read(request.method()) {
-        return Some(tunely::all_changes(&visitor.state, request.uri().query()).await);
+        return Some(tunely::all_changes(state, request.uri().query()).await);
     }
     let rest = path.strip_prefix("/api/tunnels").filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
     tunely::answer_operator(visitor, rest, request).await
@@ -103,7 +128,7 @@ fn is_there(state: &RelayState) -> bool {
     state.live.get().has_operator_key() || !state.settings.options.admin.operators.is_empty()
 }
 
-/// The session of a request, unless its key or identity is not the operator's any more.
+/// The session of a request, unless its key or identity is not the operator's any more, or its owner is banned.
 fn signed_in(state: &RelayState, request: &Request<RequestBody>) -> Option<SignedIn> {
     find(state, cookie::secret(state, request.headers())?)
 }
@@ -115,11 +140,14 @@ fn is_signed_in(state: &RelayState, secret: &str) -> bool {
 
 fn find(state: &RelayState, secret: &str) -> Option<SignedIn> {
     let signed_in = state.console.find(secret, state.clock.now())?;
-    let is_operator = match &signed_in.by {
-        Credential::Key(key) => state.live.get().is_operator_key(key),
-        Credential::Identity(identity) => state.settings.options.admin.operators.contains(identity),
+    let holds = match (&signed_in.by, signed_in.role) {
+        (Credential::Key(key), _) => state.live.get().is_operator_key(key),
+        (Credential::Identity(identity), ConsoleRole::Operator) => {
+            state.settings.options.admin.operators.contains(identity)
+        }
+        (Credential::Identity(identity), ConsoleRole::Owner) => !state.is_banned(identity),
     };
-    is_operator.then_some(signed_in)
+    holds.then_some(signed_in)
 }
 
 fn report<'a>(state: &'a RelayState, signed_in: Option<&SignedIn>) -> SessionReport<'a> {
@@ -131,12 +159,16 @@ fn report<'a>(state: &'a RelayState, signed_in: Option<&SignedIn>) -> SessionRep
     SessionReport {
         signed_in: signed_in.is_some(),
         identity,
+        role: signed_in.map(|signed_in| match signed_in.role {
+            ConsoleRole::Operator => "operator",
+            ConsoleRole::Owner => "owner",
+        }),
         seconds: signed_in.map_or(0, |signed_in| left(signed_in).as_secs()),
         by_key: state.live.get().has_operator_key(),
-        by_signature: !state.settings.options.admin.operators.is_empty(),
         domain: &state.settings.options.ingress.domain,
         relay: state.info.address.to_string(),
-        has_tunnels: signed_in.is_some() && state.plugins.tunnels.is_some(),
+        has_tunnels: signed_in.is_some_and(|signed_in| signed_in.role == ConsoleRole::Operator)
+            && state.plugins.tunnels.is_some(),
     }
 }
 

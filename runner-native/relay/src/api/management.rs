@@ -1,4 +1,5 @@
-//! The routes for operators at the relay's own domain: what tells anything of agents needs the operator's key there.
+//! The routes for operators at the relay's own domain: what tells anything of agents needs the operator's key there, or a token of their
+//! owner.
 
 #![allow(clippy::result_large_err, reason = "a refusal is the response itself, made once and sent")]
 
@@ -25,15 +26,20 @@ const OPEN: [&str; 3] = [ALIVE_PATH, "/readyz", "/api/v1/openapi.json"];
 
 /// Answers a request for one of the routes for operators.
 pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> Answer {
-    let is_open = OPEN.contains(&request.uri().path());
-    if !is_open {
-        match Asker::new(request.headers(), visitor) {
-            Ok(Asker::Operator) => {}
-            Err(Refused::Wait(wait)) => return json::too_many(wait),
-            _ => return json::detail(StatusCode::UNAUTHORIZED, "the operator's key is needed"),
-        }
+    if OPEN.contains(&request.uri().path()) {
+        return answer_to(visitor, ApiCaller::Anyone, request).await;
     }
-    let caller = if is_open { ApiCaller::Anyone } else { ApiCaller::Operator };
+    let caller = match Asker::new(request.headers(), visitor) {
+        Ok(Asker::Operator) => ApiCaller::Operator,
+        Ok(Asker::Owner(own)) if visitor.state.is_banned(&own) => {
+            return json::detail(StatusCode::FORBIDDEN, "this identity is banned");
+        }
+        Ok(Asker::Owner(own)) => ApiCaller::Owner(own),
+        Err(Refused::Wait(wait)) => return json::too_many(wait),
+        Ok(Asker::Stranger) | Err(Refused::Key | Refused::Token(_)) => {
+            return json::detail(StatusCode::UNAUTHORIZED, "the operator's key is needed");
+        }
+    };
     answer_to(visitor, caller, request).await
 }
 

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::actions::{ActionError, BanSubject, KickSubject, ban, kick, unban};
 use super::routes::{Operation, decoded};
 use super::shapes::{DoneReport, EndedReport, NewBan, NewDrain, NewKick};
-use super::{ApiResponse, content, error, history, json, openapi, relays, reports};
+use super::{ApiCaller, ApiResponse, content, error, history, json, openapi, relays, reports, requests};
 use crate::access::BanError;
 use crate::audit::MAX_LATEST;
 use crate::relay_state::RelayState;
@@ -22,11 +22,12 @@ const MAX_DRAIN_SECONDS: u64 = 86_400;
 /// Does what a request asks for.
 pub(super) async fn run(
     state: &Arc<RelayState>,
+    caller: ApiCaller,
     operation: Operation,
     parameter: Option<&str>,
     request: &Request<Bytes>,
 ) -> ApiResponse {
-    let ok = StatusCode::OK;
+    let (ok, query) = (StatusCode::OK, request.uri().query().unwrap_or_default());
     match operation {
         Operation::Alive => content(ok, "text/plain; charset=utf-8", "ok\n"),
         Operation::Ready => ready(state).await,
@@ -34,15 +35,16 @@ pub(super) async fn run(
         Operation::Description => json(ok, &openapi::document()),
         Operation::Status => json(ok, &reports::status(state)),
         Operation::History => json(ok, &history::report(state)),
-        Operation::Agents => json(ok, &reports::agents(state)),
-        Operation::Sessions => json(ok, &reports::sessions(state)),
-        Operation::Services => json(ok, &reports::service_list(state)),
-        Operation::Names => json(ok, &reports::names(state)),
+        Operation::Agents => json(ok, &reports::agents(state, caller)),
+        Operation::Sessions => json(ok, &reports::sessions(state, caller)),
+        Operation::Services => json(ok, &reports::service_list(state, caller)),
+        Operation::Names => json(ok, &reports::names(state, caller)),
+        Operation::Requests => requests::requests(state, caller, query),
         Operation::Relays => json(ok, &relays::report(state)),
         Operation::Bans => json(ok, &reports::bans(state)),
         Operation::Limits => json(ok, &reports::limits(state)),
         Operation::Config => json(ok, &reports::config(state)),
-        Operation::Audit => audit(state, request.uri().query().unwrap_or_default()),
+        Operation::Audit => audit(state, query),
         Operation::Kick | Operation::Ban => end(state, operation, request.body()).await,
         Operation::Unban => lift(state, decoded(parameter.unwrap_or_default()).into_owned()).await,
         Operation::Reload => {

@@ -5,6 +5,7 @@ use hvym_tunnel_net::openapi::{self, ApiSchemas, OperationDescription, response}
 use serde_json::{Map, Value, json};
 
 use super::relays::RelaysReport;
+use super::requests::RequestsReport;
 use super::routes::{ApiRoute, Level, Operation, ROUTES};
 use super::shapes::{
     AgentsReport, AuditReport, BansReport, ConfigReport, DoneReport, EndedReport, ErrorReport, HistoryReport,
@@ -16,7 +17,7 @@ pub(super) fn document() -> Value {
     let info = json!({
         "title": "hvym-tunnel relay",
         "version": env!("CARGO_PKG_VERSION"),
-        "description": "A running relay, for its operator: agents, services, bans, limits and metrics.",
+        "description": "A running relay, for its operator: agents, services, bans, limits and metrics; and for owners, of their own agents.",
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
     let schemes = json!({
@@ -38,7 +39,7 @@ fn describe(route: &ApiRoute, schemas: &mut ApiSchemas) -> OperationDescription 
         responses.insert("503".to_owned(), response("Visitors are not served", Some(text())));
     }
     let security = match route.level {
-        Level::Operator => json!([{ "bearer": [] }, { "key": [] }]),
+        Level::Owner | Level::Operator => json!([{ "bearer": [] }, { "key": [] }]),
         Level::Anyone => json!([]),
     };
     let (parameters, content) = (parameters(route.operation), content(route.operation, schemas));
@@ -62,6 +63,7 @@ fn success(operation: Operation, schemas: &mut ApiSchemas) -> Value {
         Operation::Sessions => schemas.answer::<SessionsReport>(),
         Operation::Services => schemas.answer::<ServicesReport>(),
         Operation::Names => schemas.answer::<NamesReport>(),
+        Operation::Requests => schemas.answer::<RequestsReport>(),
         Operation::Relays => schemas.answer::<RelaysReport>(),
         Operation::Bans => schemas.answer::<BansReport>(),
         Operation::Kick | Operation::Ban => schemas.answer::<EndedReport>(),
@@ -76,6 +78,9 @@ fn success(operation: Operation, schemas: &mut ApiSchemas) -> Value {
 /// The responses to a request that is not done.
 fn errors(route: &ApiRoute) -> Vec<(&'static str, &'static str)> {
     let mut errors = vec![("401", "The operator's key is needed"), ("429", "Too many keys were wrong")];
+    if route.level != Level::Anyone {
+        errors.push(("403", "This is of another owner, or the operator's alone"));
+    }
     if route.method == Method::POST {
         errors.extend([
             ("400", "The content is not what is needed"),
@@ -94,6 +99,7 @@ fn errors(route: &ApiRoute) -> Vec<(&'static str, &'static str)> {
             ("404", "There is no such ban"),
             ("500", "That it is lifted cannot be kept beyond the end of the relay"),
         ]),
+        Operation::Requests => errors.push(("400", "The query is not what is needed")),
         Operation::Audit => errors.push(("400", "The limit is no number, or too large")),
         _ => {}
     }
@@ -104,6 +110,12 @@ fn parameters(operation: Operation) -> Option<Value> {
     match operation {
         Operation::Unban => Some(json!([
             { "name": "subject", "in": "path", "required": true, "schema": { "type": "string" } },
+        ])),
+        Operation::Requests => Some(json!([
+            { "name": "agent", "in": "query", "required": false, "schema": { "type": "string" } },
+            { "name": "service", "in": "query", "required": false, "schema": { "type": "string" } },
+            { "name": "limit", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 1, "maximum": 100 } },
+            { "name": "offset", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 0 } },
         ])),
         Operation::Audit => Some(json!([
             { "name": "limit", "in": "query", "required": false, "schema": { "type": "integer", "minimum": 1 } },

@@ -11,6 +11,7 @@ use hvym_tunnel_core::time::UnixTime;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::ApiCaller;
 use super::shapes::{
     AgentReport, AgentsReport, AuditEntry, AuditReport, BanReport, BansReport, ConfigReport, LimitReport,
     LimitsReport, NameOrigin, NameReport, NamesReport, ServiceReport, ServicesReport, SessionReport,
@@ -23,6 +24,13 @@ use crate::sessions::{AgentSession, SessionKey};
 /// Seconds since 1970.
 pub(super) fn seconds(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// The sessions of which a caller is told.
+fn present_to(state: &RelayState, caller: ApiCaller) -> Vec<(SessionKey, AgentSession, Joined)> {
+    let mut present = present(state);
+    present.retain(|(_, _, joined)| caller.sees(&joined.owner));
+    present
 }
 
 /// The sessions that are logged in and up.
@@ -71,9 +79,9 @@ pub(super) fn status(state: &RelayState) -> StatusReport {
     }
 }
 
-pub(super) fn agents(state: &RelayState) -> AgentsReport {
+pub(super) fn agents(state: &RelayState, caller: ApiCaller) -> AgentsReport {
     let mut agents: BTreeMap<Owner, AgentReport> = BTreeMap::new();
-    for (_, live, joined) in present(state) {
+    for (_, live, joined) in present_to(state, caller) {
         let url = || state.url(&joined.owner, None);
         let report = agents.entry(joined.owner.clone()).or_insert_with(|| AgentReport {
             agent: joined.owner.to_string(),
@@ -93,7 +101,7 @@ pub(super) fn agents(state: &RelayState) -> AgentsReport {
     AgentsReport { agents: agents.into_values().collect() }
 }
 
-pub(super) fn sessions(state: &RelayState) -> SessionsReport {
+pub(super) fn sessions(state: &RelayState, caller: ApiCaller) -> SessionsReport {
     let now = state.clock.now();
     let report = |(key, live, joined): (SessionKey, AgentSession, Joined)| {
         let (counts, carried) = (live.record.metrics.counts(), live.session.counters());
@@ -122,12 +130,12 @@ pub(super) fn sessions(state: &RelayState) -> SessionsReport {
             bytes_out: carried.read,
         })
     };
-    SessionsReport { sessions: present(state).into_iter().map(report).collect() }
+    SessionsReport { sessions: present_to(state, caller).into_iter().map(report).collect() }
 }
 
-pub(super) fn service_list(state: &RelayState) -> ServicesReport {
+pub(super) fn service_list(state: &RelayState, caller: ApiCaller) -> ServicesReport {
     let mut all: BTreeMap<(Owner, String), ServiceReport> = BTreeMap::new();
-    for (_, live, joined) in present(state) {
+    for (_, live, joined) in present_to(state, caller) {
         for service in live.session.look(|session| session.services().to_vec()) {
             let name = service.name.clone();
             let url = || match (service.public, service.proto) {
@@ -153,8 +161,9 @@ pub(super) fn service_list(state: &RelayState) -> ServicesReport {
     ServicesReport { services: all.into_values().collect() }
 }
 
-pub(super) fn names(state: &RelayState) -> NamesReport {
-    let claimed = state.names.all().into_iter().map(|(name, owner)| NameReport {
+pub(super) fn names(state: &RelayState, caller: ApiCaller) -> NamesReport {
+    let claimed = state.names.all().into_iter().filter(|(_, owner)| caller.sees(&Owner::Identity(*owner)));
+    let claimed = claimed.map(|(name, owner)| NameReport {
         name: match name {
             PublicName::Label(label) => label.to_string(),
             PublicName::Host(host) => host.to_string(),
@@ -163,12 +172,14 @@ pub(super) fn names(state: &RelayState) -> NamesReport {
         agent: Some(owner.to_string()),
         connected: state.sessions.is_here(&Owner::Identity(owner)),
     });
-    let configured = state.live.get().compat_agents.names().into_iter().map(|name| NameReport {
-        connected: state.sessions.is_here(&Owner::Named(name.clone())),
-        name: name.to_string(),
-        origin: NameOrigin::Configured,
-        agent: None,
-    });
+    let configured = state.live.get().compat_agents.names().into_iter();
+    let configured =
+        configured.filter(|name| caller.sees(&Owner::Named(name.clone()))).map(|name| NameReport {
+            connected: state.sessions.is_here(&Owner::Named(name.clone())),
+            name: name.to_string(),
+            origin: NameOrigin::Configured,
+            agent: None,
+        });
     let mut names: Vec<NameReport> = claimed.chain(configured).collect();
     names.sort_unstable();
     NamesReport { names }

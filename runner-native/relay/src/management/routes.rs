@@ -18,6 +18,7 @@ pub(super) enum Operation {
     Sessions,
     Services,
     Names,
+    Requests,
     Relays,
     Bans,
     Ban,
@@ -36,6 +37,8 @@ pub(super) enum Operation {
 pub(super) enum Level {
     /// Whoever reaches the listener for operators.
     Anyone,
+    /// The operator, and owners of agents, who are told of their own alone.
+    Owner,
     /// The operator.
     Operator,
 }
@@ -47,17 +50,18 @@ pub(super) type Found<'a> = api_routes::Found<'a, Level, Operation>;
 
 /// The table.
 #[rustfmt::skip]
-pub(super) static ROUTES: [ApiRoute; 20] = [
+pub(super) static ROUTES: [ApiRoute; 21] = [
     route(Method::GET, "/healthz", Level::Anyone, Operation::Alive, "Whether the process answers"),
     route(Method::GET, "/readyz", Level::Anyone, Operation::Ready, "Whether visitors are served: by a request of the relay to itself, at most one a second"),
     route(Method::GET, "/metrics", Level::Anyone, Operation::Metrics, "Metrics in Prometheus' text format"),
     route(Method::GET, "/api/v1/openapi.json", Level::Anyone, Operation::Description, "This description"),
     route(Method::GET, "/api/v1/status", Level::Operator, Operation::Status, "The relay and its counters"),
     route(Method::GET, "/api/v1/history", Level::Operator, Operation::History, "What happened in each interval of the last hour"),
-    route(Method::GET, "/api/v1/agents", Level::Operator, Operation::Agents, "Who is logged in, and with which services"),
-    route(Method::GET, "/api/v1/sessions", Level::Operator, Operation::Sessions, "The sessions of agents, and what they carried"),
-    route(Method::GET, "/api/v1/services", Level::Operator, Operation::Services, "The services, and where they are reached"),
-    route(Method::GET, "/api/v1/names", Level::Operator, Operation::Names, "Names beside those made of addresses, and who has them"),
+    route(Method::GET, "/api/v1/agents", Level::Owner, Operation::Agents, "Who is logged in, and with which services"),
+    route(Method::GET, "/api/v1/sessions", Level::Owner, Operation::Sessions, "The sessions of agents, and what they carried"),
+    route(Method::GET, "/api/v1/services", Level::Owner, Operation::Services, "The services, and where they are reached"),
+    route(Method::GET, "/api/v1/names", Level::Owner, Operation::Names, "Names beside those made of addresses, and who has them"),
+    route(Method::GET, "/api/v1/requests", Level::Owner, Operation::Requests, "The latest requests to the services of one identity"),
     route(Method::GET, "/api/v1/relays", Level::Operator, Operation::Relays, "The relays of the domain, and who is at each"),
     route(Method::GET, "/api/v1/bans", Level::Operator, Operation::Bans, "Who is banned, until when, and why"),
     route(Method::POST, "/api/v1/bans", Level::Operator, Operation::Ban, "Ban an identity or a network, and end its sessions"),

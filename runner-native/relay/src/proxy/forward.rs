@@ -36,11 +36,15 @@ pub(crate) async fn forward(
     rate: Option<MinRate>,
 ) -> Result<Answer, Page> {
     let guard = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
-    let asked = RequestRecord::new(
-        &visitor.state.metrics,
-        destination.assigned.as_ref().map(Assigned::record),
-        visitor.state.clock,
-    );
+    let assigned = destination.assigned.as_ref();
+    let asked =
+        RequestRecord::new(&visitor.state.metrics, assigned.map(Assigned::record), visitor.state.clock)
+            .logged(visitor.state.owner_logs.begin(
+                &destination.name,
+                assigned.map(|assigned| &*assigned.service),
+                request.method().as_str(),
+                request.uri().path(),
+            ));
     let user = visitor.stream_user(&client);
     let (mut head, body) = request.into_parts();
     let on_upgrade = head.extensions.remove::<OnUpgrade>();

@@ -1,4 +1,4 @@
-//! Begins and ends sessions: by the operator's key, by a token that an operator signed, or by a text that a wallet signed.
+//! Begins and ends sessions: by the operator's key, by a token that an operator or owner signed, or by a text that a wallet signed.
 
 use base64ct::{Base64, Encoding};
 use http::header::{AUTHORIZATION, HeaderMap, SET_COOKIE};
@@ -12,17 +12,20 @@ use super::super::credential::{Asker, Refused, bearer};
 use super::super::{json, management};
 use super::{PAGE, cookie};
 use crate::audit::{AuditKind, AuditRecord};
-use crate::console_sessions::Credential;
+use crate::console_challenges::ChallengeError;
+use crate::console_sessions::{ConsoleRole, Credential};
 use crate::http1::request_body::RequestBody;
 use crate::proxy::fields;
+use crate::registry::REGISTRY_TIMEOUT;
 use crate::relay_state::RelayState;
 use crate::upstream::response_body::Answer;
 use crate::visitor::Visitor;
+use hvym_tunnel_net::timeout::within;
 
 /// What everybody is told whose credential is not the operator's.
 const NOT_OPERATOR: &str = "this is not the operator's key";
 /// The same of an identity.
-const NOT_LISTED: &str = "this identity is not an operator here";
+const NOT_LISTED: &str = "this identity may have no agent here";
 
 #[derive(Serialize)]
 struct ChallengeReport {
@@ -52,16 +55,16 @@ pub(super) fn challenge(state: &RelayState) -> Answer {
 
 /// `POST /console/api/session`: with a key or a token as `Authorization: Bearer`, else with a [`SignedText`].
 pub(super) async fn sign_in(visitor: &Visitor, request: Request<RequestBody>) -> Answer {
-    let by = match request.headers().contains_key(AUTHORIZATION) {
-        true => by_key(visitor, request.headers()),
+    let signed = match request.headers().contains_key(AUTHORIZATION) {
+        true => by_key(visitor, request.headers()).await,
         false => by_signature(visitor, request).await,
     };
-    let by = match by {
-        Ok(by) => by,
+    let (by, role) = match signed {
+        Ok(signed) => signed,
         Err(refused) => return refused,
     };
     let state = &visitor.state;
-    let secret = state.console.begin(by, state.clock.now());
+    let secret = state.console.begin(by, role, state.clock.now());
     let mut answer = json::answer(&Done { signed_in: true });
     if let Some(cookie) = cookie::set(state, Some(&secret)) {
         answer.headers_mut().insert(SET_COOKIE, cookie);
@@ -81,13 +84,16 @@ pub(super) fn sign_out(state: &RelayState, sent: &HeaderMap) -> Answer {
     answer
 }
 
-fn by_key(visitor: &Visitor, sent: &HeaderMap) -> Result<Credential, Answer> {
+async fn by_key(visitor: &Visitor, sent: &HeaderMap) -> Result<(Credential, ConsoleRole), Answer> {
     match Asker::new(sent, visitor) {
         Ok(Asker::Operator) => {
             let key = bearer(sent).unwrap_or_default();
-            Ok(Credential::Key(Fingerprint::new(key.as_bytes())))
+            Ok((Credential::Key(Fingerprint::new(key.as_bytes())), ConsoleRole::Operator))
         }
-        Ok(Asker::Owner(identity)) => operator(visitor, sent, identity),
+        Ok(Asker::Owner(identity)) => {
+            let role = role(visitor, sent, identity).await?;
+            Ok((Credential::Identity(identity), role))
+        }
         Err(Refused::Wait(wait)) => Err(json::too_many(wait)),
         Err(Refused::Token(why)) if bearer(sent).is_some_and(|token| token.contains('.')) => {
             Err(json::detail(StatusCode::UNAUTHORIZED, why))
@@ -98,7 +104,10 @@ fn by_key(visitor: &Visitor, sent: &HeaderMap) -> Result<Credential, Answer> {
     }
 }
 
-async fn by_signature(visitor: &Visitor, request: Request<RequestBody>) -> Result<Credential, Answer> {
+async fn by_signature(
+    visitor: &Visitor,
+    request: Request<RequestBody>,
+) -> Result<(Credential, ConsoleRole), Answer> {
     let state = &visitor.state;
     let request = management::collect(request).await?;
     let bad = |why: &str| json::detail(StatusCode::BAD_REQUEST, why);
@@ -109,18 +118,27 @@ async fn by_signature(visitor: &Visitor, request: Request<RequestBody>) -> Resul
     let (own, now) = (url(state), state.clock.wall().unix);
     let checked =
         state.challenges.check((own.as_str(), &state.info.address), &signed.text, identity, &signature, now);
-    checked.map_err(|why| json::detail(StatusCode::UNAUTHORIZED, why.to_string()))?;
-    operator(visitor, request.headers(), identity)
+    let refused = |why: ChallengeError| json::detail(StatusCode::UNAUTHORIZED, why.to_string());
+    let challenge = checked.map_err(refused)?;
+    let role = role(visitor, request.headers(), identity).await?;
+    state.challenges.take(challenge, role == ConsoleRole::Operator, now).map_err(refused)?;
+    Ok((Credential::Identity(identity), role))
 }
 
-/// This identity has signed: whether it is an operator's is looked at last, so that nobody else learns whose is.
-fn operator(visitor: &Visitor, sent: &HeaderMap, identity: Address) -> Result<Credential, Answer> {
+/// As what this identity signs in, which has signed: whether it is an operator's is looked at last, so that nobody else learns whose is.
+/// Owners are those who may have an agent here.
+async fn role(visitor: &Visitor, sent: &HeaderMap, identity: Address) -> Result<ConsoleRole, Answer> {
     let state = &visitor.state;
     if state.settings.options.admin.operators.contains(&identity) {
-        return Ok(Credential::Identity(identity));
+        return Ok(ConsoleRole::Operator);
+    }
+    let admitted = within(REGISTRY_TIMEOUT, state.plugins.registry.admit(identity)).await;
+    if !state.is_banned(&identity) && admitted.is_some_and(|admitted| admitted.is_ok()) {
+        return Ok(ConsoleRole::Owner);
     }
     let from = visitor.client_info(&fields(sent)).address();
-    let record = AuditRecord::new(AuditKind::WrongKey, "it signed in to the console, and is no operator");
+    let record =
+        AuditRecord::new(AuditKind::WrongKey, "it signed in to the console, and may have no agent here");
     state.audit(record.agent(Owner::Identity(identity)).peer(from));
     Err(json::detail(StatusCode::FORBIDDEN, NOT_LISTED))
 }

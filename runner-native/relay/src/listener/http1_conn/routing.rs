@@ -61,7 +61,7 @@ impl Forwarded<'_> {
     /// The response has begun.
     pub(super) fn answered(&mut self, status: StatusCode) {
         if let Some(record) = self.record.take() {
-            record.end(status, true);
+            record.answer(status);
         }
     }
 
@@ -74,7 +74,7 @@ impl Forwarded<'_> {
     pub(super) fn fail(&mut self, page: &Page) {
         self.leave();
         if let Some(record) = self.record.take() {
-            record.end(StatusCode::from_u16(page.status).unwrap_or(StatusCode::BAD_GATEWAY), false);
+            record.fail(page);
         }
     }
 
@@ -261,6 +261,8 @@ fn forward<'a>(
         return Routed::Page(pages::over_rate());
     }
     let Destination { name, assigned } = destination;
+    let service = assigned.as_ref().map(|assigned| &*assigned.service);
+    let log = state.owner_logs.begin(&name, service, view.method(), view.path());
     let record = RequestRecord::new(&state.metrics, assigned.as_ref().map(Assigned::record), state.clock);
     let rewrite = RequestRewrite {
         forwarded: ForwardedFields::Replace(&cache.forwarded),
@@ -275,7 +277,7 @@ fn forward<'a>(
         user,
         logs_in: view.authenticates_connection(),
         permit: Some(permit),
-        record: Some(record),
+        record: Some(record.logged(log)),
         _guard: guard,
     };
     Routed::Forward { head: heads.split().freeze(), request }
