@@ -35,13 +35,22 @@ pub(super) struct Remotes {
     links: BTreeMap<NodeId, AgentSession>,
     /// Those at which this relay is logged in.
     logins: BTreeSet<NodeId>,
+    /// Those that have said that they end.
+    leaving: BTreeSet<NodeId>,
     agents: BTreeMap<RemoteId, RemoteAgent>,
 }
 
 impl Remotes {
     /// None yet. Connections over their links are pooled in this way.
     pub(super) fn new(pool: PoolConfig, clock: Clock) -> Self {
-        Self { pool, clock, links: BTreeMap::new(), logins: BTreeSet::new(), agents: BTreeMap::new() }
+        Self {
+            pool,
+            clock,
+            links: BTreeMap::new(),
+            logins: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            agents: BTreeMap::new(),
+        }
     }
 
     pub(super) fn links(&self) -> usize {
@@ -211,11 +220,18 @@ impl Cluster {
         self.wake_task();
     }
 
-    /// Whether there is a link in both directions. Only the relay that dialled notices silence within its lease, and only the other one
-    /// hears that the store has given it up.
-    pub(crate) fn is_linked(&self, node: &NodeId) -> bool {
+    /// Another relay says over the link to it that it ends.
+    pub(crate) fn handle_leaving(&self, node: &NodeId) {
+        self.remotes().leaving.insert(node.clone());
+    }
+
+    /// Whether a relay may serve names that this one cannot know of: there is no link in both directions, and it has not said that it ends. One
+    /// that is cut off while it ends refuses by itself what it still serves. Only the relay that dialled notices silence within its lease, and
+    /// only the other one hears that the store has given it up.
+    pub(crate) fn is_missing(&self, node: &NodeId) -> bool {
         let remotes = self.remotes();
-        remotes.logins.contains(node) && remotes.links.contains_key(node)
+        let is_linked = remotes.logins.contains(node) && remotes.links.contains_key(node);
+        !is_linked && !remotes.leaving.contains(node)
     }
 
     /// The link of another relay has ended.
@@ -234,6 +250,7 @@ impl Cluster {
         self.found_mut().remove(node);
         let mut remotes = self.remotes();
         remotes.logins.remove(node);
+        remotes.leaving.remove(node);
         let link = remotes.links.get(node).cloned();
         drop(remotes);
         if let Some(link) = link {

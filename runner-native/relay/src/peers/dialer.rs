@@ -153,6 +153,12 @@ fn handle_event(
             tracing::info!(url = peer.url, "linked to another relay");
             note_login(state, node, true);
         }
+        AgentEvent::Draining { .. } => {
+            tracing::info!(url = peer.url, "another relay ends");
+            if let Some(cluster) = &state.cluster {
+                cluster.handle_leaving(node);
+            }
+        }
         AgentEvent::Down { reason, retry_at } => {
             tracing::info!(url = peer.url, %reason, "no link to another relay");
             note_login(state, node, false);

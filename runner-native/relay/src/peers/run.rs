@@ -161,9 +161,9 @@ impl<'a> ClusterTask<'a> {
         }
         self.drain_events();
         if self.state.settings.options.cluster.cluster_cut_off == CutOffPolicy::Refuse {
-            let is_unlinked = |node: &&NodeId| !self.cluster.is_linked(node);
-            let unlinked: BTreeSet<NodeId> = self.dialers.keys().filter(is_unlinked).cloned().collect();
-            self.directory.handle_unlinked(&unlinked, now);
+            let missing = self.dialers.keys().filter(|node| self.cluster.is_missing(node));
+            let missing: BTreeSet<NodeId> = missing.cloned().collect();
+            self.directory.handle_unlinked(&missing, now);
             self.drain_events();
         }
         self.cluster.note_lease(self.directory.lease_until(), self.directory.is_available());
