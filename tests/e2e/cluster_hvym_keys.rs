@@ -10,7 +10,7 @@ use hvym_tunnel_tests::redis::RedisServer;
 use hvym_tunnel_tests::tunnel::Agent;
 use serde_json::Value;
 
-use super::cluster::{OWNER, relay, until};
+use super::cluster::{OWNER, relay, until, visit};
 
 /// The text of one value; empty if there is none.
 fn text(redis: &RedisServer, command: &str) -> String {
@@ -88,4 +88,45 @@ fn without_being_asked_a_relay_writes_nothing_beside_its_own_records() {
     let keys = redis.ask("KEYS *");
     assert!(keys.contains("hvym_tunnel:{cluster}:services"), "{keys}");
     assert!(!keys.contains("hvym_tunnel:G") && !keys.contains("hvym_tunnel:active"), "{keys}");
+}
+
+/// Records a custom domain as HVYM's server does.
+fn record_domain(redis: &RedisServer, domain: &str, owner: &str, status: &str) {
+    let record = format!(
+        r#"{{"domain": "{domain}", "stellar_address": "{owner}", "status": "{status}", "verification_method": "cname", "verification_token": "Pu14_PnHfJM8NOxRB3wbLwP6LAiU77qg8YZ5TNsFd00", "created_at": "2026-11-21T09:52:45.558886+00:00", "verified_at": null, "last_checked_at": null, "ssl_provisioned": false, "ssl_expires_at": null}}"#
+    );
+    let set = redis.ask(&format!("SET hvym_tunnel:domain:{domain} {}", Value::from(record)));
+    assert!(set.starts_with("+OK"), "{set}");
+    redis.ask(&format!("SADD hvym_tunnel:domains:{owner} {domain}"));
+}
+
+#[test]
+fn custom_domains_that_hvyms_server_has_verified_lead_to_their_owners_through_each_relay() {
+    let Some(redis) = RedisServer::start() else { return };
+    let [a, b] = [(); 2].map(|()| relay(&redis.url(), &["--cluster-hvym-keys"]));
+    let alone = relay(&redis.url(), &[]);
+    let agent = Agent::start(&a, Origin::saying(b"here").port, &[]);
+    let owner = agent.ready["address"].as_str().expect("an address").to_owned();
+    let away = Key::from_seed([34; 32]).address().to_string();
+    record_domain(&redis, "pending.example.com", &owner, "pending_verification");
+    record_domain(&redis, "app.localhost", &owner, "verified");
+    record_domain(&redis, "away.example.com", &away, "verified");
+    record_domain(&redis, "gallery.example.com", &owner, "verified");
+    for relay in [&a, &b] {
+        until(relay, "gallery.example.com", "here");
+        until(relay, "GALLERY.example.com", "here");
+        until(relay, "away.example.com", "503");
+        assert_eq!(visit(relay, "pending.example.com"), "421");
+        assert_ne!(visit(relay, "app.localhost"), "here", "it is the relay's own");
+    }
+    until(&alone, agent.host(), "here");
+    assert_eq!(visit(&alone, "gallery.example.com"), "421", "nobody has asked for it");
+    // It becomes somebody else's, and nobody's.
+    let other = Agent::start(&b, Origin::saying(b"other").port, &[]);
+    let newer = other.ready["address"].as_str().expect("an address");
+    record_domain(&redis, "gallery.example.com", newer, "verified");
+    [&a, &b].into_iter().for_each(|relay| until(relay, "gallery.example.com", "other"));
+    redis.ask("DEL hvym_tunnel:domain:gallery.example.com");
+    [&a, &b].into_iter().for_each(|relay| until(relay, "gallery.example.com", "421"));
+    assert_eq!(visit(&a, other.host()), "other");
 }

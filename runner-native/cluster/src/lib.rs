@@ -9,6 +9,7 @@
 //! It knows no session and no link between relays.
 
 mod directory;
+mod domain_keys;
 mod error;
 mod postgres_store;
 mod record;
@@ -22,6 +23,7 @@ mod url;
 mod tests;
 
 pub use directory::{ClusterDirectory, ClusterEvent, LEASE, SYNC_INTERVAL};
+pub use domain_keys::{DomainPage, DomainScan};
 pub use error::SyncError;
 pub use postgres_store::ChangeListener;
 pub use record::{NodeId, RecordError, RelayRecord, ServiceKey, ServiceRecord};

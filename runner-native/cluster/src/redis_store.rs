@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use redis::{Client, Connection, Script};
+use redis::{Client, Connection, Script, cmd};
 
+use crate::domain_keys::{DOMAIN_PREFIX, DomainPage};
 use crate::error::SyncError;
 use crate::record::{NodeId, RelayRecord, ServiceKey, ServiceRecord};
 use crate::sync::{ServiceChange, SyncReply, SyncRequest};
@@ -29,6 +30,9 @@ const KEYS: [&str; 7] = [
 const TUNNELS_SCRIPT: &str = include_str!("tunnels.lua");
 const TUNNELS_KEYS: [&str; 3] =
     ["hvym_tunnel:{cluster}:services", "hvym_tunnel:{cluster}:tunnels", "hvym_tunnel:active"];
+
+/// Keys that Redis looks at for one part of the custom domains: less than a thousandth of a second.
+const SCAN_COUNT: usize = 1000;
 
 /// A Redis that several relays share. Its calls block.
 pub struct RedisStore {
@@ -89,6 +93,26 @@ impl RedisStore {
         let () = invocation.invoke(&mut connection)?;
         self.connection = Some(connection);
         Ok(())
+    }
+
+    /// The records of custom domains from `cursor` on; blocks as [`Self::sync`] does.
+    ///
+    /// # Errors
+    /// Redis is away, or is none.
+    pub(crate) fn read_domains(&mut self, cursor: u64) -> Result<DomainPage, SyncError> {
+        let mut connection = self.take_connection()?;
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(format!("{DOMAIN_PREFIX}*")).arg("COUNT").arg(SCAN_COUNT);
+        let (next, keys): (u64, Vec<String>) = scan.query(&mut connection)?;
+        let values: Vec<Option<String>> = match keys.is_empty() {
+            true => Vec::new(),
+            false => cmd("MGET").arg(&keys).query(&mut connection)?,
+        };
+        self.connection = Some(connection);
+        // One that is gone meanwhile, or is no text, has no value.
+        let pairs = keys.into_iter().zip(values);
+        let records = pairs.filter_map(|(key, value)| Some((key, value?))).collect();
+        Ok(DomainPage { next, records })
     }
 
     /// The connection, which whoever uses it without an error puts back.

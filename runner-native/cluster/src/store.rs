@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 
+use crate::domain_keys::DomainPage;
 use crate::error::SyncError;
 use crate::postgres_store::{ChangeListener, PostgresStore};
 use crate::redis_store::RedisStore;
@@ -65,6 +66,23 @@ impl Store {
                 .await
             }
             Store::Postgres(_) => (self, Ok(batch)),
+        }
+    }
+
+    /// A part of the custom domains that HVYM's server records; only Redis has them.
+    ///
+    /// # Errors
+    /// The store is away, or is none.
+    pub async fn read_domains(self, cursor: u64) -> (Self, Result<DomainPage, SyncError>) {
+        match self {
+            Store::Redis(mut redis) => {
+                smol::unblock(move || {
+                    let page = redis.read_domains(cursor);
+                    (Store::Redis(redis), page)
+                })
+                .await
+            }
+            Store::Postgres(_) => (self, Ok(DomainPage::default())),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod dialer;
 mod forwarded;
+mod recorded_domains;
 mod run;
 
 pub(crate) use run::join;

@@ -101,14 +101,15 @@ pub struct ClusterSettings {
         )
     )]
     pub cluster_cut_off: CutOffPolicy,
-    /// Whether programs that read the Redis of HVYM's server find the tunnels of this relay there.
+    /// Whether programs that read the Redis of HVYM's server find the tunnels of this relay there, and the custom domains that are recorded
+    /// there lead to their owners.
     #[cfg_attr(
         feature = "clap",
         arg(
             long,
             env = "HVYM_TUNNEL_CLUSTER_HVYM_KEYS",
             hide_env = true,
-            help = "Write who is connected to that Redis as HVYM's server does, for programs that read it there",
+            help = "Share that Redis with HVYM's server: write there who is connected, and serve the custom domains recorded there",
         )
     )]
     pub cluster_hvym_keys: bool,

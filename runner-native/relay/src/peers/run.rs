@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, pending, select};
 use hvym_tunnel_cluster::{
-    ClusterDirectory, ClusterEvent, NodeId, RelayRecord, ServiceKey, ServiceRecord, Store, SyncError,
-    SyncReply, SyncRequest, TunnelBatch, TunnelKeys,
+    ClusterDirectory, ClusterEvent, DomainPage, NodeId, RelayRecord, ServiceKey, ServiceRecord, Store,
+    SyncError, SyncReply, SyncRequest, TunnelBatch, TunnelKeys,
 };
 use hvym_tunnel_core::dialect::Proto;
 use hvym_tunnel_core::relay::Owner;
@@ -18,6 +18,7 @@ use hvym_tunnel_net::timer::Timer;
 use hvym_tunnel_net::tls::Trust;
 
 use super::dialer;
+use super::recorded_domains::RecordedDomains;
 use crate::api;
 use crate::cluster::Cluster;
 use crate::config::CutOffPolicy;
@@ -59,6 +60,8 @@ struct Exchanged {
     reply: Result<SyncReply, SyncError>,
     /// The records of tunnels that were written.
     written: Option<TunnelBatch>,
+    /// The part of the custom domains that was read.
+    domains: Option<DomainPage>,
 }
 
 impl ClusterStore {
@@ -75,7 +78,7 @@ impl ClusterStore {
             if let Some(request) = task.directory.poll_request(state.clock.now())
                 && let Some(store) = idle.take()
             {
-                under_way = Some(spawn(exchange(store, request, task.poll_batch())));
+                under_way = Some(spawn(exchange(store, request, task.poll_keys())));
             }
             let done = async {
                 match &mut under_way {
@@ -88,10 +91,13 @@ impl ClusterStore {
                 Either::Left((exchanged, _)) => Some(exchanged),
                 Either::Right(((), _)) => None,
             };
-            let Some(Exchanged { store, reply, written }) = woke else { continue };
+            let Some(Exchanged { store, reply, written, domains }) = woke else { continue };
             under_way = None;
             let was_away = !task.directory.is_available();
             task.handle_exchanged(reply, written.as_ref());
+            if let (Some(recorded), Some(page)) = (&mut task.domains, &domains) {
+                recorded.handle_page(&state, page);
+            }
             if was_away && task.directory.is_available() {
                 // The connection may be one of which nobody has heard since.
                 task._listening = listen(&state, cluster, &store);
@@ -101,14 +107,31 @@ impl ClusterStore {
     }
 }
 
-async fn exchange(store: Store, request: SyncRequest, batch: Option<TunnelBatch>) -> Exchanged {
+/// What is to be done beside an exchange with records of HVYM's server.
+struct KeyWork {
+    batch: Option<TunnelBatch>,
+    /// Where the part of the custom domains begins.
+    cursor: Option<u64>,
+}
+
+async fn exchange(store: Store, request: SyncRequest, KeyWork { batch, cursor }: KeyWork) -> Exchanged {
     let (store, reply) = store.sync(request).await;
-    let Some(batch) = batch.filter(|_| reply.is_ok()) else {
-        return Exchanged { store, reply, written: None };
-    };
-    let (store, written) = store.write_tunnels(batch).await;
-    let written = written.inspect_err(|error| tracing::debug!(%error, "records of tunnels were not written"));
-    Exchanged { store, reply, written: written.ok() }
+    let mut exchanged = Exchanged { store, reply, written: None, domains: None };
+    if exchanged.reply.is_err() {
+        return exchanged;
+    }
+    if let Some(batch) = batch {
+        let (store, written) = exchanged.store.write_tunnels(batch).await;
+        let written =
+            written.inspect_err(|error| tracing::debug!(%error, "records of tunnels were not written"));
+        exchanged = Exchanged { store, written: written.ok(), ..exchanged };
+    }
+    if let Some(cursor) = cursor {
+        let (store, page) = exchanged.store.read_domains(cursor).await;
+        let page = page.inspect_err(|error| tracing::debug!(%error, "custom domains were not read"));
+        exchanged = Exchanged { store, domains: page.ok(), ..exchanged };
+    }
+    exchanged
 }
 
 /// Has changes heard of at once, if the store tells them.
@@ -131,16 +154,21 @@ struct ClusterTask<'a> {
     dialers: BTreeMap<NodeId, Task<()>>,
     /// The records of tunnels, if programs look for them in the store.
     tunnels: Option<TunnelKeys>,
+    /// Custom domains, if HVYM's server records them in the store.
+    domains: Option<RecordedDomains>,
     /// Hears of changes.
     _listening: Option<Task<()>>,
 }
 
 impl<'a> ClusterTask<'a> {
     fn new(state: &'a Arc<RelayState>, cluster: &'a Cluster, trust: Trust) -> Self {
-        let directory = ClusterDirectory::new(cluster.node.clone(), cluster.about.clone(), state.clock.now());
-        let has_tunnels = state.settings.options.cluster.cluster_hvym_keys;
-        let tunnels = has_tunnels.then(|| TunnelKeys::new(cluster.node.clone()));
-        Self { state, cluster, trust, directory, dialers: BTreeMap::new(), tunnels, _listening: None }
+        let now = state.clock.now();
+        let directory = ClusterDirectory::new(cluster.node.clone(), cluster.about.clone(), now);
+        let has_keys = state.settings.options.cluster.cluster_hvym_keys;
+        let tunnels = has_keys.then(|| TunnelKeys::new(cluster.node.clone()));
+        let domains = has_keys.then(|| RecordedDomains::new(now));
+        let dialers = BTreeMap::new();
+        Self { state, cluster, trust, directory, dialers, tunnels, domains, _listening: None }
     }
 
     /// Takes over what has changed here and at the others.
@@ -175,8 +203,12 @@ impl<'a> ClusterTask<'a> {
         }
     }
 
-    fn poll_batch(&self) -> Option<TunnelBatch> {
-        self.tunnels.as_ref()?.poll_batch(self.state.clock.now())
+    fn poll_keys(&self) -> KeyWork {
+        let now = self.state.clock.now();
+        KeyWork {
+            batch: self.tunnels.as_ref().and_then(|tunnels| tunnels.poll_batch(now)),
+            cursor: self.domains.as_ref().and_then(|domains| domains.poll_cursor(now)),
+        }
     }
 
     fn handle_exchanged(&mut self, reply: Result<SyncReply, SyncError>, written: Option<&TunnelBatch>) {
