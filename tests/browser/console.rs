@@ -281,7 +281,7 @@ fn an_owner_signs_in_with_a_wallet_and_sees_its_own_agent_and_requests_alone() {
     let Some(chromium) = Chromium::shared() else { return };
     let relay = relay(&[]);
     let key = Key::from_seed([34; 32]);
-    let origin = Origin::echo();
+    let origin = Origin::saying(b"here");
     let agent = Agent::start_in(Home::of(&key), &relay, origin.port, &["--service", "web"]);
     let other = Agent::start(&relay, origin.port, &["--service", "hidden"]);
     for (host, path) in [(agent.host(), "/mine"), (other.host(), "/theirs")] {
@@ -298,7 +298,10 @@ fn an_owner_signs_in_with_a_wallet_and_sees_its_own_agent_and_requests_alone() {
     tab.until(&says(&key.address().to_string()));
     let buttons = "[...document.querySelectorAll('button')].map((button) => button.innerText).join()";
     let shown = tab.run(buttons);
-    assert!(!["Kick", "Ban", "End"].iter().any(|word| shown.as_str().expect("text").contains(word)), "{shown}");
+    assert!(
+        !["Kick", "Ban", "End"].iter().any(|word| shown.as_str().expect("text").contains(word)),
+        "{shown}"
+    );
     tab.run("location.hash = 'requests'");
     tab.until(&says("/mine"));
     tab.run("location.hash = 'bans'");

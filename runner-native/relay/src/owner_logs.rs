@@ -2,9 +2,10 @@
 //! It knows no session, and decides nothing about who may read.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use http::Method;
 use hvym_tunnel_core::relay::{Name, Owner};
 use hvym_tunnel_core::stellar::Address;
 
@@ -29,8 +30,8 @@ pub(crate) struct OwnerRequest {
     /// When it began.
     pub(crate) at: SystemTime,
     /// The service; `None`: its agent was awaited, and nobody said which.
-    pub(crate) service: Option<Box<str>>,
-    pub(crate) method: Box<str>,
+    pub(crate) service: Option<Arc<str>>,
+    pub(crate) method: Method,
     /// Without the query, where applications keep what nobody else may know.
     pub(crate) path: Box<str>,
     /// What the visitor was answered; `None`: it left before.
@@ -71,7 +72,7 @@ impl OwnerLogs {
     pub(crate) fn begin(
         &self,
         name: &Name,
-        service: Option<&str>,
+        service: Option<&Arc<str>>,
         method: &str,
         target: &str,
     ) -> Option<Box<OwnerLogEntry<'_>>> {
@@ -80,10 +81,11 @@ impl OwnerLogs {
             return None;
         }
         let path = target.split('?').next().unwrap_or_default();
+        let method = Method::from_bytes(&method.as_bytes()[..method.len().min(MAX_METHOD_BYTES)]);
         let request = OwnerRequest {
             at: SystemTime::now(),
-            service: service.or(name.service.as_deref()).map(Box::from),
-            method: cut(method, MAX_METHOD_BYTES),
+            service: service.cloned().or_else(|| name.service.as_deref().map(Arc::from)),
+            method: method.unwrap_or_default(),
             path: cut(path, MAX_PATH_BYTES),
             status: None,
             duration: Duration::ZERO,
@@ -187,7 +189,8 @@ mod tests {
     }
 
     fn log(logs: &OwnerLogs, number: usize, service: &str, target: &str) {
-        let entry = logs.begin(&name(number, None), Some(service), "GET", target).expect("an identity");
+        let entry =
+            logs.begin(&name(number, None), Some(&service.into()), "GET", target).expect("an identity");
         entry.end(Some(200), Duration::from_millis(3));
     }
 
@@ -214,7 +217,7 @@ mod tests {
     #[test]
     fn what_had_no_response_says_why() {
         let logs = OwnerLogs::default();
-        let begin = || logs.begin(&name(1, None), Some("web"), "GET", "/").expect("an identity");
+        let begin = || logs.begin(&name(1, None), Some(&"web".into()), "GET", "/").expect("an identity");
         let mut failed = begin();
         failed.fail("the service closed the connection");
         failed.end(Some(502), Duration::ZERO);
@@ -233,7 +236,7 @@ mod tests {
         awaited.end(Some(503), Duration::ZERO);
         assert_eq!(logs.page(&owner(1), Some("api"), 9, 0).total, 1);
         let named = Name { owner: Owner::Named("app".into()), service: None };
-        assert!(logs.begin(&named, Some("web"), "GET", "/").is_none());
+        assert!(logs.begin(&named, Some(&"web".into()), "GET", "/").is_none());
     }
 
     #[test]
@@ -248,6 +251,9 @@ mod tests {
         let page = logs.page(&owner(1), None, 1, 0);
         assert_eq!((page.total, page.requests[0].path.len()), (MAX_REQUESTS_OF_ONE, MAX_PATH_BYTES));
         assert_eq!(paths(&logs.page(&owner(1), None, 1, MAX_REQUESTS_OF_ONE - 1)), ["/1"]);
+        let long = "M".repeat(MAX_METHOD_BYTES + 1);
+        let entry = logs.begin(&name(1, None), Some(&"web".into()), &long, "/").expect("an identity");
+        assert_eq!(entry.request.method.as_str(), &long[1..]);
         assert_eq!(
             (cut("abc", 2).as_ref(), cut("abc", 3).as_ref(), cut("abc", 4).as_ref()),
             ("ab", "abc", "abc")

@@ -70,24 +70,25 @@ function Rows(props: { requests: api.OwnRequest[] }): JSX.Element {
         <thead>
           <tr>
             <th scope="col">Time</th>
-            <th scope="col">Service</th>
             <th scope="col">Method</th>
+            <th scope="col">Service</th>
             <th scope="col">Path</th>
             <th scope="col">Status</th>
             <th scope="col">Duration</th>
-            <th scope="col">Error</th>
           </tr>
         </thead>
         <tbody>
           {props.requests.map((request, at) => (
             <tr key={`${request.at} ${at}`}>
               <td class="numbers">{moment(request.at)}</td>
-              <td>{request.service}</td>
               <td>{request.method}</td>
-              <td class="path mono">{request.path}</td>
+              <td>{request.service}</td>
+              <td class="path" title={request.path}>
+                <span class="mono">{request.path}</span>
+                {request.error !== null && <small class="hint reason">{request.error}</small>}
+              </td>
               <td class={tone(request.status)}>{request.status ?? "none"}</td>
               <td class="numbers">{duration(request.duration_ms)}</td>
-              <td class={request.error === null ? "" : "hint"}>{request.error}</td>
             </tr>
           ))}
         </tbody>

@@ -122,8 +122,8 @@ impl From<OwnerRequest> for RequestReport {
         Self {
             // To the millisecond.
             at: at.as_millis() as f64 / 1000.0,
-            service: request.service.map(String::from),
-            method: request.method.into(),
+            service: request.service.map(|service| service.to_string()),
+            method: request.method.to_string(),
             path: request.path.into(),
             status: request.status,
             duration_ms: request.duration.as_micros() as f64 / 1000.0,

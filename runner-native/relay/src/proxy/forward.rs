@@ -41,7 +41,7 @@ pub(crate) async fn forward(
         RequestRecord::new(&visitor.state.metrics, assigned.map(Assigned::record), visitor.state.clock)
             .logged(visitor.state.owner_logs.begin(
                 &destination.name,
-                assigned.map(|assigned| &*assigned.service),
+                assigned.map(|assigned| &assigned.service),
                 request.method().as_str(),
                 request.uri().path(),
             ));

@@ -261,7 +261,7 @@ fn forward<'a>(
         return Routed::Page(pages::over_rate());
     }
     let Destination { name, assigned } = destination;
-    let service = assigned.as_ref().map(|assigned| &*assigned.service);
+    let service = assigned.as_ref().map(|assigned| &assigned.service);
     let log = state.owner_logs.begin(&name, service, view.method(), view.path());
     let record = RequestRecord::new(&state.metrics, assigned.as_ref().map(Assigned::record), state.clock);
     let rewrite = RequestRewrite {
