@@ -257,7 +257,8 @@ fn console_states() -> Vec<State> {
             "limits",
             console(3),
             "/console/#limits",
-            "document.querySelectorAll('details.group').forEach((one) => { one.open = true; }), document.querySelector('meter') !== null && document.querySelector('details[open] .json') !== null",
+            // What is open already is left alone: each change has it looked at again.
+            "document.querySelectorAll('details.group:not([open])').forEach((one) => { one.open = true; }), document.querySelector('meter') !== null && document.querySelector('details[open] .json') !== null",
         ),
     ]
 }
