@@ -187,6 +187,6 @@ fn an_owner_learns_nothing_of_another_by_any_route_or_parameter_and_the_operator
     assert_eq!(operator.ask("POST", "/console/api/v1/bans", &ban).0, 200);
     assert_eq!(of_a.ask("GET", "/console/api/v1/requests", "").0, 401);
     assert_eq!(sign_in(&mut of_a, &a), 403);
-    assert_eq!(Browser::new(&relay).send("GET", "/api/v1/requests", &[&bearer], "").0.status(), 403);
+    assert_eq!(Browser::new(&relay).send("GET", "/api/v1/requests", &[&bearer], "").0.status(), 401);
     assert_eq!(told(&logged(&of_b, "", 1), "path"), [&json!("/of-b")]);
 }

@@ -80,7 +80,8 @@ impl Asker {
 
 /// The signer of `token`, which must be for this API (scope `api`): a token that logs an agent in opens nothing here, and one
 /// without a scope is of an older program, none of which shows it here. Refuses answers to a challenge, which are valid on their own
-/// connection only, tokens that never expire or too late, and those that name another host.
+/// connection only, tokens that never expire or too late, those that name another host, and those of somebody who is banned. A delegation
+/// allows none.
 fn owner(token: &str, state: &RelayState) -> Result<Address, String> {
     let mut expected = Expected::for_audience(state.info.address);
     expected.max_lifetime = Some(state.settings.options.login.max_token_lifetime);
@@ -96,6 +97,9 @@ fn owner(token: &str, state: &RelayState) -> Result<Address, String> {
     }
     if verified.host().is_some_and(|host| !state.info.names.contains(host, true)) {
         return Err("the token is for another host than this relay".to_owned());
+    }
+    if state.is_banned(&verified.address()) {
+        return Err("this identity is banned".to_owned());
     }
     Ok(verified.address())
 }

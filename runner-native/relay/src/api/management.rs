@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Collected, Full, Limited};
 use hvym_tunnel_net::timeout::within;
 use hyper::body::Body;
 
-use super::credential::{Asker, Refused};
+use super::credential::{Asker, Refused, bearer};
 use super::json;
 use crate::http1::request_body::RequestBody;
 use crate::management::{self, ApiCaller, MAX_CONTENT_BYTES};
@@ -31,11 +31,11 @@ pub(super) async fn answer(visitor: &Visitor, request: Request<RequestBody>) -> 
     }
     let caller = match Asker::new(request.headers(), visitor) {
         Ok(Asker::Operator) => ApiCaller::Operator,
-        Ok(Asker::Owner(own)) if visitor.state.is_banned(&own) => {
-            return json::detail(StatusCode::FORBIDDEN, "this identity is banned");
-        }
         Ok(Asker::Owner(own)) => ApiCaller::Owner(own),
         Err(Refused::Wait(wait)) => return json::too_many(wait),
+        Err(Refused::Token(why)) if bearer(request.headers()).is_some_and(|token| token.contains('.')) => {
+            return json::detail(StatusCode::UNAUTHORIZED, why);
+        }
         Ok(Asker::Stranger) | Err(Refused::Key | Refused::Token(_)) => {
             return json::detail(StatusCode::UNAUTHORIZED, "the operator's key is needed");
         }
