@@ -24,6 +24,7 @@ mod console_owner;
 mod control;
 mod crowded;
 mod delegation;
+mod descriptors;
 mod doctor;
 mod end;
 mod expose;
