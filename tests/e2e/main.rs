@@ -78,6 +78,7 @@ mod targets;
 mod tcp;
 mod tls;
 mod trace;
+mod unread;
 mod upgrade;
 mod user_manager;
 mod visitors;

@@ -325,6 +325,13 @@ impl Link {
         }
     }
 
+    /// As [`hvym_yamux::Mux::shed_unread`].
+    pub(crate) fn shed_unread(&mut self, bytes: usize, now: Instant) {
+        if let State::Up(plane) = &mut self.state {
+            plane.shed_unread(bytes, now);
+        }
+    }
+
     /// What one stream may have queued, bytes.
     pub(crate) fn max_stream_unsent(&self) -> usize {
         self.mux.max_stream_unsent

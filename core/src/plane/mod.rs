@@ -270,6 +270,9 @@ pub trait DataPlane: Send {
     /// [`Stream::set_group`].
     fn set_group(&mut self, _id: StreamId, _group: u64) {}
 
+    /// Resets streams until `bytes` fewer are unread, where the plane counts them; see [`hvym_yamux::Mux::shed_unread`].
+    fn shed_unread(&mut self, _bytes: usize, _now: Instant) {}
+
     /// The link ends for `reason`: the next of the last messages ahead of the WebSocket close. Polled until `None`.
     fn poll_last(&mut self, reason: &DownReason) -> Option<Message>;
 

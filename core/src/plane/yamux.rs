@@ -195,6 +195,11 @@ impl DataPlane for YamuxPlane {
         }
     }
 
+    fn shed_unread(&mut self, bytes: usize, now: Instant) {
+        self.now = now;
+        self.mux.shed_unread(bytes, now);
+    }
+
     fn contains(&self, id: StreamId) -> bool {
         self.mux.contains(id) && !self.headers.contains(id)
     }

@@ -311,6 +311,15 @@ impl Session {
         self.bundle.iter().map(|member| member.link.stream_counts())
     }
 
+    /// Resets streams until `bytes` fewer are unread on its links: those that hold most for longest.
+    pub fn shed_unread(&mut self, mut bytes: usize, now: Instant) {
+        for member in self.bundle.iter_mut() {
+            let held = member.link.stream_counts().unread;
+            member.link.shed_unread(bytes.min(held), now);
+            bytes = bytes.saturating_sub(held - member.link.stream_counts().unread);
+        }
+    }
+
     /// As [`Link::is_sealed`].
     pub fn is_sealed(&self) -> bool {
         self.bundle.main().is_some_and(|member| member.link.is_sealed())

@@ -4,10 +4,28 @@ use alloc::vec;
 
 use crate::error::ResetReason;
 use crate::groups::GroupKey;
+use crate::instant::Instant;
 use crate::session::Mux;
 use crate::stream_state::StreamState;
 
+/// Streams that [`Mux::shed_unread`] resets at once: each is looked for among all.
+const MAX_SHED: usize = 64;
+
 impl Mux {
+    /// Resets streams, chosen as for [`MuxConfig::max_unread`](crate::MuxConfig::max_unread), until `bytes` fewer are unread: for the
+    /// owner of several sessions that hold too much together. At most 64; the rest is for the next call.
+    pub fn shed_unread(&mut self, bytes: usize, now: Instant) {
+        self.advance(now);
+        let most = self.counts.unread.saturating_sub(bytes);
+        for _ in 0..MAX_SHED {
+            if self.counts.unread <= most {
+                return;
+            }
+            let group = self.largest_group();
+            self.evict_from(group);
+        }
+    }
+
     /// Counts bytes that arrived for a stream, which holds them already.
     pub(crate) fn add_unread(&mut self, key: usize, bytes: usize) {
         self.counts.unread += bytes;

@@ -30,6 +30,7 @@ use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;
 use crate::handover::{Handover, InheritedListener, ListenerRole};
+
 use crate::listener;
 use crate::live_options::CurrentOptions;
 use crate::management::{self, ManagementServer};
@@ -46,6 +47,7 @@ use crate::shutdown::Running;
 use crate::tcp_ports;
 use crate::tls::{CertSource, FileCertificate, ListenerKind, Tls};
 use crate::tunnels;
+use crate::unread::limit_unread;
 use crate::webhook;
 
 /// A relay: the public side of tunnels, which agents connect to and visitors reach services through.
@@ -304,6 +306,7 @@ fn spawn_maintenance(state: &Arc<RelayState>) -> Result<Vec<Task<()>>, RelayErro
         spawn(close_unclaimed(Arc::clone(state))),
         spawn(management::sample_regularly(Arc::clone(state))),
         spawn(webhook::run(Arc::downgrade(state))),
+        spawn(limit_unread(Arc::clone(state))),
     ]);
     tasks.extend(tunnels::observe(state).map(spawn));
     state.fetch_keys();

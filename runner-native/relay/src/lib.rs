@@ -118,6 +118,7 @@ mod tls;
 mod totals;
 mod traffic_history;
 mod tunnels;
+mod unread;
 mod upstream;
 mod visitor;
 mod webhook;

@@ -44,6 +44,35 @@ fn a_session_holds_its_limit_and_with_a_byte_more_the_stream_that_stood_still_lo
 }
 
 #[test]
+fn an_owner_may_have_a_session_hold_less_and_the_streams_that_stand_still_go() {
+    let mut rig = Rig::agent();
+    let still = grouped(&mut rig, 0, 2, 2, 100_000);
+    rig.pass(SECOND).unwrap();
+    let later = grouped(&mut rig, 0, 6, 2, 100_000);
+    rig.mux.shed_unread(0, rig.now);
+    assert_eq!((rig.mux.stats().unread, evicted(&mut rig)), (400_000, vec![]));
+    // Of equals the newest; a stream goes as a whole.
+    rig.mux.shed_unread(1, rig.now);
+    assert_eq!((rig.mux.stats().unread, evicted(&mut rig)), (300_000, vec![still[1]]));
+    rig.mux.shed_unread(100_001, rig.now);
+    assert_eq!(rig.mux.stats().unread, 100_000);
+    assert_eq!(evicted(&mut rig), [still[0], later[1]]);
+    rig.mux.shed_unread(usize::MAX, rig.now);
+    assert_eq!((rig.mux.stats().unread, evicted(&mut rig)), (0, vec![later[0]]));
+    let empty = rig.accepted(10);
+    rig.mux.shed_unread(usize::MAX, rig.now);
+    assert!(rig.mux.contains(empty), "it holds nothing");
+}
+
+#[test]
+fn no_more_than_64_streams_go_at_once() {
+    let mut rig = Rig::agent();
+    grouped(&mut rig, 0, 2, 66, 1000);
+    rig.mux.shed_unread(usize::MAX, rig.now);
+    assert_eq!((rig.mux.stats().unread, evicted(&mut rig).len()), (2000, 64));
+}
+
+#[test]
 fn of_streams_that_were_read_just_now_the_one_that_holds_most_goes_and_of_equals_the_newest() {
     let mut rig = Rig::agent_but(|config| config.max_unread = 400_000);
     let ids =

@@ -474,7 +474,8 @@ mod tests {
         let help = LimitLine::command().term_width(1000).render_help().to_string();
         let visitor = VisitorSettings::DEFAULT_CONNECTIONS;
         let counts = [usual.connections, usual.sessions, visitor, usual.requests];
-        let counts = [counts.as_slice(), &[usual.service_requests, usual.link_streams]].concat();
+        let counts =
+            [counts.as_slice(), &[usual.service_requests, usual.link_streams, usual.unread_mib]].concat();
         let times = [usual.head_timeout, usual.idle_timeout, usual.body_timeout, usual.response_timeout];
         let times = times
             .iter()

@@ -62,6 +62,16 @@ pub struct Limits {
         help = "Connections at once to the services of one agent, idle ones included [default: 8192]",
     ))]
     pub link_streams: usize,
+    /// Mebibytes that have come from all agents and that no visitor has read. Beyond them the streams that stand still are reset. Well
+    /// below what most machines have, and far above what visitors who read leave.
+    #[serde(rename = "max_unread", deserialize_with = "read_count")]
+    #[cfg_attr(feature = "clap", arg(
+        long = "max-unread", value_name = "MIB", value_parser = super::text::count::<usize>,
+        default_value_t = Limits::DEFAULT.unread_mib, hide_default_value = true,
+        env = "HVYM_TUNNEL_MAX_UNREAD", hide_env = true,
+        help = "Mebibytes of answers that no visitor reads [default: 1024]",
+    ))]
+    pub unread_mib: usize,
     /// How long a head may take from its first byte to its last, however slowly they come.
     #[serde(with = "seconds")]
     #[cfg_attr(feature = "clap", arg(
@@ -119,6 +129,7 @@ impl Limits {
         requests: 10_000,
         service_requests: 512,
         link_streams: 8192,
+        unread_mib: 1024,
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(75),
         body_timeout: Duration::from_secs(60),

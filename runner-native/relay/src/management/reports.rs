@@ -20,6 +20,7 @@ use super::shapes::{
 use crate::metrics::Joined;
 use crate::relay_state::RelayState;
 use crate::sessions::{AgentSession, SessionKey};
+use crate::unread::unread;
 
 /// Seconds since 1970.
 pub(super) fn seconds(at: SystemTime) -> u64 {
@@ -204,6 +205,7 @@ pub(super) fn limits(state: &RelayState) -> LimitsReport {
         state.limits.config();
     let options = &state.settings.options;
     let rate = |per_second: u32| limit(usize::try_from(per_second).unwrap_or(usize::MAX), None);
+    let unread: usize = state.sessions.all().iter().map(unread).sum();
     let ports = options.ingress.tcp_ports.as_ref().map(|ports| ports.len());
     let limits = [
         ("max_connections", limit(connections, state.limits.connections())),
@@ -211,6 +213,7 @@ pub(super) fn limits(state: &RelayState) -> LimitsReport {
         ("max_agents", limit(options.limits.sessions, present(state).len())),
         ("service_requests", limit(service_requests, None)),
         ("link_streams", limit(options.limits.link_streams, None)),
+        ("max_unread", limit(options.limits.unread_mib, unread / (1024 * 1024))),
         ("visitor_connections", limit(visitor.connections, None)),
         ("visitor_rate", rate(visitor.connection_rate.per_second)),
         ("visitor_requests", limit(visitor.service_requests, None)),
