@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Mutex;
@@ -95,6 +96,22 @@ fn a_file_is_made_changed_checked_and_brought_back_by_commands() {
     );
     let schema: serde_json::Value = serde_json::from_str(&out(&config(&home, &["schema"]))).expect("JSON");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+}
+
+#[test]
+fn the_first_setting_makes_the_file_for_its_owner_alone_and_says_where() {
+    let home = Home::new();
+    let refused = config(&home, &["set", "link.main.relay", "no relay"]);
+    assert_eq!((refused.status.code(), file(&home).exists()), (Some(3), false), "{refused:?}");
+    let made = config(&home, &["set", "link.main.relay", "wss://tunnel.example"]);
+    assert!(made.status.success(), "{made:?}");
+    assert_eq!(err(&made), format!("{} is made\n", file(&home).display()));
+    let mode = fs::metadata(file(&home)).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let added = config(&home, &["set", "service.web.target", "3000"]);
+    assert_eq!((added.status.success(), err(&added).as_str()), (true, ""));
+    assert_eq!(out(&config(&home, &["get", "link.main.relay"])), "wss://tunnel.example\n");
+    assert!(err(&config(&home, &["check"])).contains("is right: 1 link, 1 service"));
 }
 
 #[test]

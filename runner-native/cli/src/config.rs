@@ -70,7 +70,14 @@ pub(crate) fn run(arguments: ConfigArgs) -> Result<(), ExitError> {
             let loaded = load_or_default(&path, settings.config.is_some(), &settings.overrides())?;
             print(&format!("{}\n", get(&loaded.settings, &key)?.trim_end()))
         }
-        ConfigAction::Set { key, value } => change(&path, &set(&current(&path)?, &key, &value)?),
+        ConfigAction::Set { key, value } => {
+            let is_new = !path.exists();
+            change(&path, &set(&current(&path)?, &key, &value)?)?;
+            if is_new {
+                eprintln!("{} is made", path.display());
+            }
+            Ok(())
+        }
         ConfigAction::Export { file, with_secrets } => export(&path, &file, with_secrets),
         ConfigAction::Import { file, from, dry_run } => take_in(&path, file.as_deref(), from, dry_run),
         ConfigAction::Backup => match Backups::of_file(&path).take(SystemTime::now())? {

@@ -5,6 +5,9 @@ use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, Value};
 
 use crate::settings::Settings;
 
+/// The lists whose entries have names, and the key without which there is no entry: a text.
+const NAMED_LISTS: [(&str, &str); 2] = [("link", "relay"), ("service", "target")];
+
 /// Why a key cannot be read or set.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum EditError {
@@ -49,16 +52,48 @@ pub fn get(settings: &Settings, key: &str) -> Result<String, EditError> {
     })
 }
 
-/// `text` with `key` set to `value`: TOML, or a text as it is. What else is there stays as it is. Whether it makes sense is
-/// for [`parse`](crate::parse) to say.
+/// `text` with `key` set to `value`: TOML, or a text as it is. What else is there stays as it is, and `link.NAME.relay` and
+/// `service.NAME.target` begin an entry of this name if there is none. Whether it makes sense is for [`parse`](crate::parse) to
+/// say.
 ///
 /// # Errors
 /// [`EditError`]
 pub fn set(text: &str, key: &str, value: &str) -> Result<String, EditError> {
     let mut document: DocumentMut = text.parse().map_err(|_| EditError::NotToml)?;
-    let value: Value = value.parse().unwrap_or_else(|_| Value::from(value));
-    put(document.as_table_mut(), key, value)?;
+    let mut parsed: Value = value.parse().unwrap_or_else(|_| Value::from(value));
+    if let [list, name, last] = key.split('.').collect::<Vec<_>>()[..]
+        && NAMED_LISTS.contains(&(list, last))
+    {
+        begin_entry(document.as_table_mut(), list, name)?;
+        // A port alone is a target, and no number.
+        if !parsed.is_str() {
+            parsed = Value::from(value);
+        }
+    }
+    put(document.as_table_mut(), key, parsed)?;
     Ok(document.to_string())
+}
+
+/// Adds an entry called `name` to `list`, unless there is one that has this name or this number.
+///
+/// # Errors
+/// [`EditError::NoTable`], or [`EditError::NoKey`] for a number that nothing has.
+fn begin_entry(root: &mut Table, list: &str, name: &str) -> Result<(), EditError> {
+    let item = root.entry(list).or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let entries = item.as_array_of_tables_mut().ok_or_else(|| EditError::NoTable(list.to_owned()))?;
+    if element(entries, name).is_some() {
+        return Ok(());
+    }
+    if name.parse::<usize>().is_ok() {
+        return Err(EditError::NoKey(format!("{list}.{name}")));
+    }
+    let mut entry = Table::new();
+    // The first link of a file needs no name.
+    if (list, name, entries.len()) != ("link", "main", 0) {
+        entry.insert("name", Item::Value(Value::from(name)));
+    }
+    entries.push(entry);
+    Ok(())
 }
 
 /// `text` without what may be secret in it: users, passwords and queries of the URLs that are called.
@@ -157,8 +192,24 @@ mod tests {
         let changed = set(text, "log.level", "debug").expect("an edit");
         assert!(changed.starts_with(text) && changed.ends_with("[log]\nlevel = \"debug\"\n"), "{changed}");
         assert_eq!(set(text, "version.x", "1"), Err(EditError::NoTable("version".to_owned())));
-        assert_eq!(set(text, "link.other.relay", "x"), Err(EditError::NoKey("link.other.relay".to_owned())));
+        let missing = "link.other.identity";
+        assert_eq!(set(text, missing, "x"), Err(EditError::NoKey(missing.to_owned())));
         assert_eq!(set("=", "a", "1"), Err(EditError::NotToml));
+    }
+
+    #[test]
+    fn the_key_that_an_entry_needs_begins_one() {
+        let text = set("version = 1\n", "link.main.relay", "wss://a.example").expect("a link");
+        assert_eq!(text, "version = 1\n\n[[link]]\nrelay = \"wss://a.example\"\n");
+        let text = set(&text, "service.web.target", "3000").expect("a service");
+        assert!(text.ends_with("\n[[service]]\nname = \"web\"\ntarget = \"3000\"\n"), "{text}");
+        let text = set(&text, "service.api.target", "'4000'").expect("a second one");
+        assert!(text.ends_with("\n[[service]]\nname = \"api\"\ntarget = '4000'\n"), "{text}");
+        crate::parse(&text, Path::new("config.toml"), &[]).expect("what was written makes sense");
+        let text = set(&text, "link.other.relay", "b.example").expect("a second link");
+        assert!(text.contains("\n[[link]]\nname = \"other\"\nrelay = \"b.example\"\n"), "{text}");
+        assert_eq!(set("", "link.0.relay", "x"), Err(EditError::NoKey("link.0".to_owned())));
+        assert_eq!(set("link = 1\n", "link.main.relay", "x"), Err(EditError::NoTable("link".to_owned())));
     }
 
     #[test]

@@ -27,6 +27,8 @@ Examples:
     hvym-tunnel config check                         everything that is wrong, by line
     hvym-tunnel config show --effective --origin     every setting, and who set it
     hvym-tunnel config set health.interval 60        change a key; comments stay
+    hvym-tunnel config set link.main.relay wss://tunnel.example
+    hvym-tunnel config set service.web.target 3000
     hvym-tunnel config get link.main.relay
     hvym-tunnel config import tunnel_config.json     take in an older program's file
     hvym-tunnel config import --from tunnel-manager  the same, from where it keeps it
@@ -67,7 +69,9 @@ pub(crate) enum ConfigAction {
         /// As in health.interval, link.main.relay or api
         key: String,
     },
-    /// Change a key in the file
+    /// Change a key in the file, which is made if there is none
+    ///
+    /// link.NAME.relay and service.NAME.target add a link or a service of this name.
     Set {
         /// As in health.interval or link.main.relay
         key: String,
