@@ -61,6 +61,24 @@ fn sample(metrics: &str, name: &str) -> f64 {
 }
 
 #[test]
+fn connections_on_which_nothing_is_asked_keep_no_operator_out() {
+    /// What the listener takes.
+    const AT_ONCE: usize = 64;
+    let (_relay, port) = relay(&[]);
+    let begun = || {
+        let mut connection = Conversation::dial(port);
+        connection.send("GET /healthz HTTP/1.1\r\nX: ").expect("the head goes on");
+        connection
+    };
+    let mut held: Vec<_> = (0..2 * AT_ONCE).map(|_| begun()).collect();
+    assert_eq!(ask(port, "GET", "/healthz", &[], "").0.status(), 200);
+    // The last one still has its place, and may ask.
+    let last = held.last_mut().expect("some are held");
+    last.send("y\r\nHost: localhost\r\n\r\n").expect("the head ends");
+    assert_eq!(last.head().expect("an answer").status(), 200);
+}
+
+#[test]
 fn metrics_are_what_happened_and_need_the_operators_key_where_visitors_come() {
     let origin = Origin::answering(|head, _| match head.target() {
         "/lost" => answer("404 Not Found", &[], b"no"),

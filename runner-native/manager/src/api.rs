@@ -20,6 +20,8 @@ mod updates;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hvym_tunnel_net::connection_slots::ConnectionSlots;
+
 pub use self::join::{LineSink, Narrate};
 pub use self::openapi::document;
 pub use self::passed_sockets::PassedSockets;
@@ -49,8 +51,7 @@ struct ApiState {
     has_metrics: bool,
     hooks: ApiHooks,
     counts: ApiCounts,
-    /// Held by each connection, so that they can be counted.
-    connections: Arc<()>,
+    connections: Arc<ConnectionSlots>,
 }
 
 /// Counts the requests of the API.

@@ -1,5 +1,5 @@
-//! What hyper needs of an async byte stream, without zero-filling its buffers twice; one request over such a stream; and our pages
-//! as it takes them.
+//! What hyper needs of an async byte stream, without zero-filling its buffers twice; one request over such a stream; a body that
+//! holds something until it is over; and our pages as it takes them.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use http::header::{CONNECTION, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hvym_tunnel_pages::{Format, Page};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
@@ -99,6 +99,39 @@ impl<T: Write + Unpin> AsyncWrite for Io<T> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A body, and what is held until it has passed or is given up.
+pub struct HoldingBody<B, T> {
+    body: B,
+    _held: T,
+}
+
+impl<B, T> HoldingBody<B, T> {
+    /// `body`, which holds `held`.
+    pub fn new(body: B, held: T) -> Self {
+        Self { body, _held: held }
+    }
+}
+
+impl<B: Body + Unpin, T: Unpin> Body for HoldingBody<B, T> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod coarse_timer;
 pub mod concurrency_limit;
 pub mod config;
+pub mod connection_slots;
 pub mod copy;
 mod cpu_usage;
 pub mod date;

@@ -13,8 +13,9 @@ use futures_util::future::{Either, select};
 use futures_util::io::{AsyncRead, AsyncWrite};
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, ORIGIN};
 use http::{HeaderValue, Method, Request, StatusCode};
+use hvym_tunnel_net::connection_slots::{ConnectionSlot, ConnectionSlots};
 use hvym_tunnel_net::error_text::words;
-use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_net::hyper::{HoldingBody, Io};
 use hvym_tunnel_net::hyper_rt::HyperTimer;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
@@ -35,7 +36,7 @@ use super::{ApiHooks, ApiState, handlers, owner, page, peer_user, token_file};
 use crate::TunnelManager;
 use crate::settings::ApiSettings;
 
-/// Connections at once: those of listeners, and some more.
+/// Connections at once: those of listeners, and some more. A newcomer takes the place of one on which nothing is asked.
 pub const MAX_CONNECTIONS: usize = 128;
 /// How long the head of a request may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -128,7 +129,7 @@ impl ApiServer {
             has_metrics: settings.metrics,
             hooks,
             counts: Default::default(),
-            connections: Arc::default(),
+            connections: ConnectionSlots::new(MAX_CONNECTIONS),
         });
         let (stop, tracker) = (CancellationToken::new(), Arc::new(TaskTracker::new()));
         let (deaf, listening) = (CancellationToken::new(), TaskTracker::new());
@@ -292,22 +293,24 @@ impl Acceptor {
         .detach();
     }
 
-    /// Serves a connection once it is `opened`, which it may fail to be.
+    /// Serves a connection once it is `opened`, which it may fail to be, until its place goes to another one.
     fn begin<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         peer: Peer,
         opened: impl Future<Output = Option<S>> + Send + 'static,
     ) {
-        let held = Arc::clone(&self.state.connections);
-        // One is the state's own.
-        let is_full = Arc::strong_count(&held) - 1 > MAX_CONNECTIONS;
-        let Some(guard) = self.tracker.enter().filter(|_| !is_full) else { return };
+        let Some(guard) = self.tracker.enter() else { return };
+        let Some(slot) = self.state.connections.enter() else {
+            return tracing::debug!("too many connections to the API");
+        };
         let (state, stop) = (Arc::clone(&self.state), self.stop.clone());
         spawn(async move {
-            let _held = held;
-            if let Some(stream) = opened.await {
-                serve(state, stream, peer, stop, guard).await;
-            }
+            let served = pin!(async {
+                if let Some(stream) = opened.await {
+                    serve(state, stream, peer, stop, guard, &slot).await;
+                }
+            });
+            select(served, pin!(slot.lost())).await;
         })
         .detach();
     }
@@ -327,10 +330,14 @@ async fn serve(
     peer: Peer,
     stop: CancellationToken,
     _guard: TaskGuard,
+    slot: &ConnectionSlot,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
-        let state = Arc::clone(&state);
-        async move { Ok::<_, Infallible>(respond(&state, peer, request).await) }
+        let (state, under_way) = (Arc::clone(&state), slot.begin_request());
+        async move {
+            let answer = respond(&state, peer, request).await;
+            Ok::<_, Infallible>(answer.map(|body| HoldingBody::new(body, under_way)))
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(HyperTimer).header_read_timeout(HEAD_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);

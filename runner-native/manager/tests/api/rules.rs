@@ -1,7 +1,7 @@
 //! Who may use the API, over the wire.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use futures_util::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,33 +176,90 @@ fn contents_are_understood_up_to_their_limit() {
     world.end(managed);
 }
 
+/// A connection on which one request was answered.
+fn answered(at: SocketAddr) -> Option<TcpStream> {
+    let mut tcp = TcpStream::connect(at).expect("it listens");
+    tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    ask(&mut tcp, at).then_some(tcp)
+}
+
+/// Asks for the version, and reads the first bytes of the answer.
+fn ask(tcp: &mut TcpStream, at: SocketAddr) -> bool {
+    let request = format!("GET /api/version HTTP/1.1\r\nHost: {at}\r\n\r\n");
+    let sent = tcp.write_all(request.as_bytes());
+    sent.is_ok() && tcp.read(&mut [0; 4096]).is_ok_and(|count| count > 0)
+}
+
 #[test]
-fn there_are_as_many_connections_and_listeners_as_the_limits() {
+fn connections_on_which_nothing_is_asked_keep_nobody_out() {
     let world = World::new();
     let managed = world.manage(vec![world.link("home", Vec::new())]);
-    let open = || {
+    let begun = || {
         let mut tcp = TcpStream::connect(managed.at).expect("it listens");
         tcp.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let request = format!("GET /api/version HTTP/1.1\r\nHost: {}\r\n\r\n", managed.at);
-        let sent = tcp.write_all(request.as_bytes());
-        let mut byte = [0];
-        let is_served = sent.is_ok() && tcp.read(&mut byte).is_ok_and(|count| count == 1);
-        (tcp, is_served)
+        tcp.write_all(b"GET /api/version HTTP/1.1\r\nX: ").expect("the head goes on");
+        tcp
     };
-    let mut held: Vec<_> = (0..MAX_CONNECTIONS).map(|_| open()).collect();
-    assert!(held.iter().all(|(_, is_served)| *is_served));
-    assert!(!open().1, "one more is not served");
-    held.clear();
-    let listeners: Vec<_> =
-        (0..MAX_LISTENERS).map(|_| managed.manager.subscribe().expect("a place")).collect();
-    // The connections above end when they notice.
+    // As many as the limit, the last one with an answer: all are there still.
+    let mut held: Vec<_> = (1..MAX_CONNECTIONS).map(|_| begun()).collect();
+    let mut kept = answered(managed.at).expect("there is room");
+    for tcp in &held {
+        tcp.set_nonblocking(true).expect("a mode");
+        assert_eq!(tcp.peek(&mut [0]).expect_err("it is open").kind(), ErrorKind::WouldBlock);
+        tcp.set_nonblocking(false).expect("a mode");
+    }
+    // One more takes the place of the one that waits longest, and of that alone.
+    let _newcomer = answered(managed.at).expect("the place of another one");
+    assert!(matches!(held[0].read(&mut [0]), Ok(0) | Err(_)), "it was closed");
+    assert!(ask(&mut kept, managed.at), "one that asks again and again is kept");
+    for _ in 0..MAX_CONNECTIONS {
+        held.push(begun());
+    }
+    assert!(answered(managed.at).is_some(), "however many come in between");
+    world.end(managed);
+}
+
+#[test]
+fn there_are_as_many_listeners_as_the_limit_and_what_they_hear_is_not_cut_off() {
+    let world = World::new();
+    let managed = world.manage(vec![world.link("home", Vec::new())]);
+    let events = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        managed.at, managed.token
+    );
+    let mut stream = TcpStream::connect(managed.at).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.write_all(events.as_bytes()).expect("sent");
+    let head = read_until(&mut stream, "\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let _others: Vec<_> =
+        (0..2 * MAX_CONNECTIONS).map(|_| answered(managed.at).expect("an answer")).collect();
+    managed.call("POST", "/api/tunnel/stop", "");
+    read_until(&mut stream, "\"type\":\"state\"");
+    drop(stream);
+
+    let mut listeners = Vec::new();
     let deadline = std::time::Instant::now() + PATIENCE;
-    while !open().1 {
+    // The place of the stream above is free when its end was noticed.
+    while listeners.len() < MAX_LISTENERS {
+        listeners.extend(managed.manager.subscribe());
         assert!(std::time::Instant::now() < deadline);
     }
     assert_eq!(managed.call("GET", "/api/v1/events", "").status, 503);
     drop(listeners);
     world.end(managed);
+}
+
+/// What comes until `end` has come.
+fn read_until(tcp: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(end) {
+        let mut piece = [0; 4096];
+        let count = tcp.read(&mut piece).expect("more comes");
+        assert_ne!(count, 0, "it ended: {text}");
+        text.push_str(&String::from_utf8_lossy(&piece[..count]));
+    }
+    text
 }
 
 #[test]

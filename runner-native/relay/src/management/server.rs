@@ -12,7 +12,8 @@ use futures_util::io::{AsyncRead, AsyncWrite};
 use http::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hvym_tunnel_net::hyper::Io;
+use hvym_tunnel_net::connection_slots::{ConnectionSlot, ConnectionSlots};
+use hvym_tunnel_net::hyper::{HoldingBody, Io};
 use hvym_tunnel_net::hyper_rt::HyperTimer;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::{Task, spawn};
@@ -29,7 +30,8 @@ use crate::relay_state::RelayState;
 
 /// The largest content of a request. An address and a reason take a few hundred bytes.
 pub(crate) const MAX_CONTENT_BYTES: usize = 8 * 1024;
-/// Connections at once, beside those of visitors: some programs of one operator.
+/// Connections at once of each listener, beside those of visitors: some programs of one operator. A newcomer takes the place of
+/// one on which nothing is asked.
 const MAX_CONNECTIONS: usize = 64;
 /// How long a head may take, and how long content.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,7 +63,7 @@ impl ManagementServer {
     pub(crate) fn serve_socket(&mut self, state: &Arc<RelayState>, listener: UnixListener) {
         let state = Arc::clone(state);
         self.tasks.push(spawn(async move {
-            let connections = Arc::new(());
+            let connections = ConnectionSlots::new(MAX_CONNECTIONS);
             loop {
                 begin(&state, listener.accept().await, Peer::SameUser, &connections);
             }
@@ -72,7 +74,7 @@ impl ManagementServer {
     pub(crate) fn serve(&mut self, state: &Arc<RelayState>, listener: Arc<TcpListener>) {
         let state = Arc::clone(state);
         self.tasks.push(spawn(async move {
-            let connections = Arc::new(());
+            let connections = ConnectionSlots::new(MAX_CONNECTIONS);
             loop {
                 let (stream, peer) = listener.accept().await;
                 begin(&state, stream, Peer::Address(peer.ip()), &connections);
@@ -85,17 +87,14 @@ fn begin(
     state: &Arc<RelayState>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
-    connections: &Arc<()>,
+    connections: &Arc<ConnectionSlots>,
 ) {
-    let held = Arc::clone(connections);
-    // One is the listener's own.
-    if Arc::strong_count(&held) - 1 > MAX_CONNECTIONS {
+    let Some(slot) = connections.enter() else {
         return tracing::debug!("too many connections to the management API");
-    }
+    };
     let state = Arc::clone(state);
     spawn(async move {
-        let _held = held;
-        serve(&state, stream, peer).await;
+        select(pin!(serve(&state, stream, peer, &slot)), pin!(slot.lost())).await;
     })
     .detach();
 }
@@ -104,10 +103,14 @@ async fn serve(
     state: &Arc<RelayState>,
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: Peer,
+    slot: &ConnectionSlot,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
-        let state = Arc::clone(state);
-        async move { Ok::<_, Infallible>(respond(&state, peer, request).await) }
+        let (state, under_way) = (Arc::clone(state), slot.begin_request());
+        async move {
+            let answer = respond(&state, peer, request).await;
+            Ok::<_, Infallible>(answer.map(|body| HoldingBody::new(body, under_way)))
+        }
     });
     let mut builder = http1::Builder::new();
     builder.timer(HyperTimer).header_read_timeout(REQUEST_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
