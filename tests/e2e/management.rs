@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use hvym_tunnel_tests::Key;
 use hvym_tunnel_tests::http::{Conversation, Head, Origin, answer, nobody, ok};
@@ -284,6 +285,41 @@ fn a_drain_ends_the_relay_when_what_is_under_way_is_over_and_says_so_to_whoever_
     let head = visitor.head().expect("an answer");
     assert_eq!((head.status(), visitor.body(&head).expect("whole")), (200, b"done".to_vec()));
     assert_eq!(relay.program.code(), 0);
+}
+
+#[test]
+fn a_reload_of_files_with_mistakes_says_each_and_changes_nothing() {
+    let home = Home::new();
+    let (config, agents) = (home.path("relay.toml"), home.path("agents"));
+    let write = |path: &Path, text: &str| {
+        fs::write(path, text).expect("a folder takes a file");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("its owner may change a mode");
+    };
+    let listed = Key::from_seed([93; 32]);
+    write(&config, "max_connections = 900\n");
+    write(&agents, &format!("{}\n", listed.address()));
+    let options =
+        ["--config", config.to_str().expect("text"), "--allow-agents-file", agents.to_str().expect("text")];
+    let mut relay = Relay::start_in(home, 0, &options);
+    assert_eq!(admin(&relay, &["reload"]).0, 0);
+    relay.program.event("config_loaded");
+
+    write(&config, "max_connections = 901\ncolour = 1\n");
+    write(&agents, "nobody\n");
+    let (code, said) = admin(&relay, &["reload"]);
+    assert_eq!(code, 3, "{said}");
+    for mistake in ["colour", "line 1", "hint: the relay goes on"] {
+        assert!(said.contains(mistake), "{mistake}: {said}");
+    }
+    assert!(relay.program.event("config_kept")["message"].as_str().is_some_and(|why| why.contains("colour")));
+    let limits = admin(&relay, &["limits", "--json"]).1;
+    let limits: Value = serde_json::from_str(&limits).expect("JSON");
+    assert_eq!(limits["limits"]["max_connections"]["max"], 900.0, "{limits:#}");
+    let _served = Agent::start_in(Home::of(&listed), &relay, Origin::saying(b"hello").port, &[]);
+
+    write(&config, "max_connections = 901\n");
+    write(&agents, &format!("{}\n", listed.address()));
+    assert_eq!(admin(&relay, &["reload"]).0, 0);
 }
 
 #[test]

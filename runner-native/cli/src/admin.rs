@@ -91,6 +91,13 @@ fn refusal(status: StatusCode, body: &[u8]) -> ExitError {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let sentence = answer["error"].as_str().or_else(|| answer["detail"].as_str());
     let sentence = sentence.map_or_else(|| format!("the relay answered {status}"), str::to_owned);
+    if status == StatusCode::UNPROCESSABLE_ENTITY {
+        let mut lines = sentence.lines();
+        let first = lines.next().unwrap_or_default();
+        let wrong =
+            ExitError { more: lines.map(str::to_owned).collect(), ..ExitError::new(Exit::Config, first) };
+        return wrong.with_hint("the relay goes on with what they said before");
+    }
     let error = ExitError::new(Exit::Refused, sentence);
     if status == StatusCode::UNAUTHORIZED {
         return error.with_hint("name the file with the operator's key with --key-file");

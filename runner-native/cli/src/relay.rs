@@ -102,6 +102,11 @@ pub(crate) async fn run(
     if let Some(tunnels) = tunnels {
         builder = builder.tunnels(tunnels);
     }
+    if has_config {
+        // Those about sockets of a supervisor do not count.
+        builder =
+            builder.options_source(move || relay::options_again().map(|options| settled(options, &passed)));
+    }
     let relay = builder.start(&RuntimeHandle::current())?;
     // Signals are heard before anybody is told that the relay runs, or they would end a relay that has just begun.
     let has_logs = reports.audit.is_some() || reports.access_log.as_ref().is_some_and(AccessLogFile::is_file);
@@ -117,8 +122,7 @@ pub(crate) async fn run(
         let gone = |error| ExitError::new(Exit::Unexpected, format!("cannot take over: {error}"));
         predecessor.release().map_err(gone)?;
     }
-    let config = has_config.then_some(&passed);
-    let reason = serve(&relay, &reports, &mut signals, successor, config, drain_timeout).await;
+    let reason = serve(&relay, &reports, &mut signals, successor, drain_timeout).await;
     relay.stop();
     relay.closed().await;
     reports.reporter.tell(&Report::Stopped { reason: reason.to_owned() });
@@ -144,13 +148,11 @@ fn settled(mut options: RelayOptions, passed: &PassedAddresses) -> RelayOptions 
 }
 
 /// Serves until somebody ends the relay, or another process serves, and then until what is under way is over. Returns why.
-/// A relay with a `config` reads its options again, of which those about sockets of a supervisor do not count.
 async fn serve(
     relay: &RelayHandle,
     reports: &Reports,
     signals: &mut RelaySignals,
     successor: io::Result<Successor>,
-    config: Option<&PassedAddresses>,
     drain_timeout: Duration,
 ) -> &'static str {
     let successor = successor.map(Arc::new);
@@ -169,7 +171,7 @@ async fn serve(
                 finish(relay, &mut signals.stops).await;
                 return "as asked";
             }
-            RelayTask::Reload => reload(relay, reports, config),
+            RelayTask::Reload => reload(relay, reports),
             RelayTask::Upgrade => match upgrade(relay, &successor).await {
                 Ok(pid) => {
                     supervisor::handed_over(pid);
@@ -201,8 +203,8 @@ async fn upgrade(relay: &RelayHandle, successor: &io::Result<Arc<Successor>>) ->
     smol::unblock(move || successor.start(listeners)).await
 }
 
-/// Reads certificates, keys and lists again, opens logs anew, and takes over what has changed in the file of options.
-fn reload(relay: &RelayHandle, reports: &Reports, config: Option<&PassedAddresses>) {
+/// Opens logs anew, and reads options, certificates, keys and lists again.
+fn reload(relay: &RelayHandle, reports: &Reports) {
     if let Some(audit) = &reports.audit {
         audit.reopen();
     }
@@ -210,9 +212,6 @@ fn reload(relay: &RelayHandle, reports: &Reports, config: Option<&PassedAddresse
         access_log.reopen();
     }
     relay.reload();
-    if let Some(passed) = config {
-        apply_file(relay, reports, passed);
-    }
 }
 
 /// Says what somebody who puts a proxy before a relay may not know.
@@ -224,18 +223,6 @@ fn warn_of_open_proxy(options: &RelayOptions) {
             "everybody whom the proxy leads here can log in: name agents with --allow-agent, or say --open"
         );
     }
-}
-
-/// Reads the options again, as at the start, and takes over what may change. What is wrong changes nothing.
-fn apply_file(relay: &RelayHandle, reports: &Reports, passed: &PassedAddresses) {
-    let options = relay::options_again().map(|options| settled(options, passed));
-    let applied =
-        options.and_then(|options| relay.apply(options).map_err(|error| ExitError::from(error).message));
-    let report = match applied {
-        Ok(restart) => Report::ConfigLoaded { changes: None, restart },
-        Err(message) => Report::ConfigKept { message },
-    };
-    reports.reporter.tell(&report);
 }
 
 /// Opens the file of the audit log, if there is to be one.
@@ -317,6 +304,8 @@ impl Observer<RelayEvent> for Reports {
                 Report::DelegationRevoked { address: owner, id: id.to_string(), persisted }
             }
             RelayEvent::Audit(record) => return self.audit(record),
+            RelayEvent::Options(Ok(restart)) => Report::ConfigLoaded { changes: None, restart },
+            RelayEvent::Options(Err(message)) => Report::ConfigKept { message },
             RelayEvent::Keys(Ok(())) => Report::KeysLoaded,
             RelayEvent::Keys(Err(error)) => Report::KeysKept { message: error.to_string() },
             RelayEvent::Certificate(Ok(())) => Report::CertificateLoaded,

@@ -9,16 +9,32 @@ use hvym_tunnel_net::runtime::spawn;
 use crate::audit::{AuditKind, AuditRecord};
 use crate::compat_agents::KeysError;
 use crate::config::RelayOptions;
+use crate::error::RelayError;
 use crate::event::RelayEvent;
-use crate::live_options::CurrentOptions;
+use crate::live_options::{CurrentOptions, beyond_reload};
 use crate::relay_state::RelayState;
 
 impl RelayState {
+    /// Checks options, and takes over what of them may change while the relay runs. Returns the groups that differ from those at
+    /// the start, and have an effect after a restart only.
+    ///
+    /// # Errors
+    /// They contradict each other, or a file that they name cannot be used; nothing has changed then.
+    pub(crate) fn take_over(
+        self: &Arc<Self>,
+        mut options: RelayOptions,
+    ) -> Result<Vec<&'static str>, RelayError> {
+        options.check()?;
+        options.load_guests()?;
+        self.apply(&options)?;
+        Ok(beyond_reload(&self.settings.options, &options))
+    }
+
     /// Takes over what may change while the relay runs, all of it or nothing. Agents that are let in no more are cut off.
     ///
     /// # Errors
     /// The keys that verify tokens cannot be loaded.
-    pub(crate) fn apply(self: &Arc<Self>, options: &RelayOptions) -> Result<(), KeysError> {
+    fn apply(self: &Arc<Self>, options: &RelayOptions) -> Result<(), KeysError> {
         let current = CurrentOptions::new(options, self.plugins.tunnels.clone())?;
         let names = current.compat_agents.names();
         current.compat_agents.keep_keys(&self.live.get().compat_agents);

@@ -25,7 +25,7 @@ use crate::acme::{AcmeSource, LiveHosts};
 use crate::agent_conn::name_requests;
 #[cfg(unix)]
 use crate::config::CONTROL_SOCKET;
-use crate::config::{RelayOptions, RestartSettings, StateSettings};
+use crate::config::{OptionsSource, RelayOptions, RestartSettings, StateSettings};
 use crate::error::RelayError;
 use crate::event::{EventSink, RelayEvent};
 use crate::handle::RelayHandle;
@@ -67,6 +67,7 @@ impl Relay {
             dns: None,
             tunnels: None,
             observer: Arc::new(()),
+            options_source: None,
             access_log: None,
             event_capacity: EVENT_CAPACITY,
             inherited: Vec::new(),
@@ -84,6 +85,7 @@ pub struct RelayBuilder {
     dns: Option<Arc<dyn DnsLookup>>,
     tunnels: Option<TunnelRegistry>,
     observer: Arc<dyn Observer<RelayEvent>>,
+    options_source: Option<OptionsSource>,
     access_log: Option<Arc<AccessLog>>,
     event_capacity: usize,
     inherited: Vec<InheritedListener>,
@@ -109,6 +111,17 @@ impl RelayBuilder {
     pub fn options(mut self, options: RelayOptions) -> Self {
         let RelaySettings { reaching, .. } = self.settings;
         self.settings = RelaySettings { reaching, ..RelaySettings::from(options) };
+        self
+    }
+
+    /// Reads the options by `read` when the relay reloads, and takes them over as [`RelayHandle::apply`] does. What cannot be read is
+    /// told as an event, and by the management API.
+    #[must_use]
+    pub fn options_source(
+        mut self,
+        read: impl Fn() -> Result<RelayOptions, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.options_source = Some(Arc::new(read));
         self
     }
 
@@ -220,11 +233,11 @@ impl RelayBuilder {
         let options = &self.settings.options;
         let dns =
             self.dns.unwrap_or_else(|| Arc::new(Resolver::new(options.names.dns_servers.clone())) as Arc<_>);
-        let plugins = Plugins { registry, router: self.router, dns, tunnels: self.tunnels };
+        let (router, tunnels, source) = (self.router, self.tunnels, self.options_source);
+        let plugins = Plugins { registry, router, dns, tunnels, options: source };
         let kept = (load_bans(&options.state)?, load_names(options)?);
         let network_bans = load_network_bans(&options.state)?;
         let readiness = Readiness::new(local, &options.ingress.domain, tls.is_some());
-        let access_log = self.access_log;
         let (sender, events) = event_channel(self.event_capacity);
         let sink = EventSink { observer: self.observer, sender, notices: NoticeQueue::default() };
         let revocations = Revocations::load(self.settings.options.state.state_dir.as_deref())?;
@@ -234,7 +247,7 @@ impl RelayBuilder {
             revocations,
             network_bans,
             readiness,
-            access_log,
+            access_log: self.access_log,
             handover,
             cluster,
             ..state

@@ -22,6 +22,7 @@ mod visitor_share;
 mod webhook;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hvym_proxy::MinRate;
 use hvym_proxy::limits::LoginLimitsConfig;
@@ -50,6 +51,9 @@ pub use tunnel_ports::{TunnelPort, TunnelPortSettings};
 pub use upstream::{ReusePolicy, UpstreamSettings};
 pub use visitor_share::VisitorSettings;
 pub use webhook::WebhookOptions;
+
+/// Where a reload reads the options from.
+pub(crate) type OptionsSource = Arc<dyn Fn() -> Result<RelayOptions, String> + Send + Sync>;
 
 /// What `relay` does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

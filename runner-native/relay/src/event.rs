@@ -52,6 +52,8 @@ pub enum RelayEvent {
         /// Whether it stays revoked when the relay is started again.
         persisted: bool,
     },
+    /// The options were read again: the groups of them that have an effect after a restart only. On an error nothing has changed.
+    Options(Result<Vec<&'static str>, String>),
     /// The keys that check tokens of older systems were read again; on an error those from before stay in use.
     Keys(Result<(), KeysError>),
     /// The certificates were read again; on an error those from before stay in use.

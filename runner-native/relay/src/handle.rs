@@ -14,7 +14,6 @@ use crate::error::RelayError;
 use crate::event::RelayEvents;
 use crate::handover::ListenerRole;
 use crate::listener;
-use crate::live_options::beyond_reload;
 use crate::relay_state::RelayState;
 use crate::tls::{ListenerKind, Tls};
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
@@ -104,8 +103,8 @@ impl RelayHandle {
         }
     }
 
-    /// Reloads the certificates, the list of agents, and the keys that verify tokens of older systems. The results are sent as
-    /// events.
+    /// Reloads the options of [`options_source`](crate::RelayBuilder::options_source), the certificates, the list of agents, and the
+    /// keys that verify tokens of older systems. The results are sent as events.
     pub fn reload(&self) {
         self.state.request_reload();
     }
@@ -116,11 +115,8 @@ impl RelayHandle {
     ///
     /// # Errors
     /// The options contradict each other, or a file that they name cannot be used; nothing has changed then.
-    pub fn apply(&self, mut options: RelayOptions) -> Result<Vec<&'static str>, RelayError> {
-        options.check()?;
-        options.load_guests()?;
-        self.state.apply(&options)?;
-        Ok(beyond_reload(&self.state.settings.options, &options))
+    pub fn apply(&self, options: RelayOptions) -> Result<Vec<&'static str>, RelayError> {
+        self.state.take_over(options)
     }
 
     /// Whether [`Self::reload`] has anything to reload.

@@ -8,6 +8,9 @@ use smol::channel::{Receiver, Sender, bounded};
 /// Requests to drain that wait. The relay's task receives them at once.
 const DRAIN_CAPACITY: usize = 4;
 
+/// A request to read files again, and who is told what is wrong with them.
+pub(crate) type ReloadRequest = Option<Sender<Vec<String>>>;
+
 /// The tasks of a relay, and the two steps of its shutdown.
 pub(crate) struct Lifecycle {
     /// Visitors' requests.
@@ -22,8 +25,8 @@ pub(crate) struct Lifecycle {
     pub(crate) draining: CancellationToken,
     /// Cancelled when what is still open is cut.
     pub(crate) closing: CancellationToken,
-    /// Requests to read the list of agents again; one that waits stands for all.
-    pub(crate) reloads: (Sender<()>, Receiver<()>),
+    /// Requests to read files again; one that waits stands for all that want no answer.
+    pub(crate) reloads: (Sender<ReloadRequest>, Receiver<ReloadRequest>),
     /// Requests to drain within so long. Closing it ends the relay at once.
     pub(crate) drains: (Sender<Duration>, Receiver<Duration>),
 }

@@ -115,7 +115,7 @@ impl LiveOptions {
     }
 }
 
-/// The groups of options in which these differ, beyond what [`RelayState::apply`](crate::relay_state::RelayState::apply) takes over: they need a restart.
+/// The groups of options in which these differ, beyond what [`RelayState::take_over`](crate::relay_state::RelayState::take_over) takes over: they need a restart.
 pub(crate) fn beyond_reload(before: &RelayOptions, after: &RelayOptions) -> Vec<&'static str> {
     let taken_over = |options: &RelayOptions| {
         let mut options = options.clone();

@@ -13,6 +13,7 @@ use crate::access::{Bans, NetworkBans};
 use crate::access_log::AccessLog;
 use crate::audit::Audit;
 use crate::cluster::Cluster;
+use crate::config::OptionsSource;
 use crate::console_challenges::Challenges;
 use crate::console_sessions::ConsoleSessions;
 use crate::event::{EventSink, RelayEvent};
@@ -110,6 +111,8 @@ pub(crate) struct Plugins {
     pub(crate) dns: Arc<dyn DnsLookup>,
     /// Tunnels that are kept in a database.
     pub(crate) tunnels: Option<TunnelRegistry>,
+    /// Where a reload reads the options from; without it they stay as they are.
+    pub(crate) options: Option<OptionsSource>,
 }
 
 impl Default for Plugins {
@@ -120,6 +123,7 @@ impl Default for Plugins {
             router: Arc::new(LocalRouter),
             dns,
             tunnels: None,
+            options: None,
         }
     }
 }

@@ -107,7 +107,7 @@ pub(crate) enum AdminCommand {
     },
     /// Metrics in Prometheus' text format
     Metrics,
-    /// Read certificates, keys and lists of agents again
+    /// Read the config file, certificates, keys and lists of agents again, and say what is wrong with them (exit 3)
     Reload,
     /// Take nothing new, and end when what is under way is over
     Drain {

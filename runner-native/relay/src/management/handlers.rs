@@ -47,10 +47,10 @@ pub(super) async fn run(
         Operation::Audit => audit(state, query),
         Operation::Kick | Operation::Ban => end(state, operation, request.body()).await,
         Operation::Unban => lift(state, decoded(parameter.unwrap_or_default()).into_owned()).await,
-        Operation::Reload => {
-            state.request_reload();
-            done("certificates, keys and lists are read again: the audit log says with what result")
-        }
+        Operation::Reload => match state.reload_now().await {
+            Ok(()) => done("options, certificates, keys and lists are read again"),
+            Err(mistakes) => error(StatusCode::UNPROCESSABLE_ENTITY, mistakes.join("\n")),
+        },
         Operation::Drain => drain(state, request.body()),
     }
 }

@@ -100,6 +100,12 @@ fn errors(route: &ApiRoute) -> Vec<(&'static str, &'static str)> {
             ("500", "That it is lifted cannot be kept beyond the end of the relay"),
         ]),
         Operation::Requests => errors.push(("400", "The query is not what is needed")),
+        Operation::Reload => {
+            errors.push((
+                "422",
+                "A file is wrong: what it said before is in use, and a line says what each mistake is",
+            ));
+        }
         Operation::Audit => errors.push(("400", "The limit is no number, or too large")),
         _ => {}
     }
