@@ -4,6 +4,7 @@
 
 mod audit_file;
 mod certificates;
+mod event_line;
 mod human;
 mod json;
 mod line;
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 use crate::exit::ExitError;
 pub(crate) use audit_file::AuditFile;
+pub(crate) use event_line::PlainEvents;
 pub(crate) use human::without_query;
 pub(crate) use line::escaped;
 pub(crate) use log_files::paths as log_paths;

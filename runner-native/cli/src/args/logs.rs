@@ -6,10 +6,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::report::Reporter;
+use crate::report::{PlainEvents, Reporter};
 use crate::trace_file::TraceFile;
 
-/// Logs from now on. `HVYM_TUNNEL_LOG`, or else `RUST_LOG`, decides what; without them `verbose` does.
+/// Logs from now on. `HVYM_TUNNEL_LOG`, or else `RUST_LOG`, decides what; without them `verbose` does, and without that only what
+/// is wrong is told, in the words of the reports.
 /// `trace` gets the events of the data path.
 pub(crate) fn begin(verbose: u8, trace: Option<TraceFile>, reporter: &Reporter) {
     let asked = ["HVYM_TUNNEL_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
@@ -25,7 +26,9 @@ pub(crate) fn subscriber(
     trace: Option<TraceFile>,
     reporter: &Reporter,
 ) -> impl tracing::Subscriber + Send + Sync + 'static {
-    let filter = asked.filter(|text| !text.is_empty()).unwrap_or_else(|| {
+    let asked = asked.filter(|text| !text.is_empty());
+    let is_wanted = verbose > 0 || asked.is_some();
+    let filter = asked.unwrap_or_else(|| {
         // Other crates write whole TLS and HTTP conversations below `info`.
         let (ours, others) = match verbose {
             0 => ("warn", "error"),
@@ -36,10 +39,13 @@ pub(crate) fn subscriber(
         format!("{others},hvym_tunnel={ours},hvym_tunnel_core={ours}")
     });
     let (reporter, files) = (reporter.clone(), reporter.log_files().layer());
-    let log = tracing_subscriber::fmt::layer()
-        .with_writer(move || reporter.log())
-        .with_ansi(false)
-        .with_filter(EnvFilter::new(filter));
+    let log = tracing_subscriber::fmt::layer().with_writer(move || reporter.log()).with_ansi(false);
+    // Whoever asks for no log reads what is wrong as everything else.
+    let log = match is_wanted {
+        true => log.boxed(),
+        false => log.event_format(PlainEvents).boxed(),
+    };
+    let log = log.with_filter(EnvFilter::new(filter));
     let trace = trace.map(|file| file.with_filter(filter_fn(|metadata| metadata.target() == TARGET)));
     tracing_subscriber::registry().with(files).with(log).with(trace)
 }

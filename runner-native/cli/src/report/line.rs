@@ -67,40 +67,25 @@ impl Line {
         self
     }
 
-    /// At most `columns` characters of it; where there is more, the last one is an ellipsis.
-    pub(super) fn cut(mut self, columns: usize) -> Self {
-        let length: usize = self.spans.iter().map(|span| span.text.chars().count()).sum();
-        if length <= columns {
-            return self;
-        }
-        let mut room = columns.saturating_sub(1);
-        for span in &mut self.spans {
-            span.text = span.text.chars().take(room).collect();
-            room -= span.text.chars().count();
-        }
-        // After what is left, not after spans that were emptied.
-        self.spans.retain(|span| !span.text.is_empty());
-        if let (Some(last), 1..) = (self.spans.last_mut(), columns) {
-            last.text.push('\u{2026}');
-        }
-        self
-    }
-
-    /// As many lines as its words need where each has `columns` characters, in the ink of its last span; one that begins with two
-    /// spaces stays indented.
+    /// As many lines as its words need where each has `columns` characters, in the ink of its last span, all indented by two
+    /// spaces. A word that is longer than a line goes on in the next one.
     pub(super) fn wrapped(self, columns: usize) -> Vec<Self> {
         let ink = self.spans.last().map_or(Ink::Plain, |span| span.ink);
+        let room = columns.saturating_sub(2).max(1);
         let mut rows: Vec<String> = Vec::new();
         for word in self.text(false).split_whitespace() {
             match rows.last_mut() {
-                Some(row) if row.chars().count() + 1 + word.chars().count() <= columns => {
+                Some(row) if row.chars().count() + 1 + word.chars().count() <= room => {
                     row.push(' ');
                     row.push_str(word);
                 }
-                _ => rows.push(format!("  {word}")),
+                _ => {
+                    let characters: Vec<char> = word.chars().collect();
+                    rows.extend(characters.chunks(room).map(|piece| piece.iter().collect::<String>()));
+                }
             }
         }
-        rows.into_iter().map(|row| Line::err().with(ink, row).cut(columns)).collect()
+        rows.into_iter().map(|row| Line::err().with(ink, format!("  {row}"))).collect()
     }
 
     /// The line's text, with SGR sequences if `colour`.
@@ -172,6 +157,20 @@ mod tests {
         ] {
             assert_eq!(escaped(raw), shown);
         }
+    }
+
+    #[test]
+    fn a_line_is_wrapped_at_words_and_a_word_only_where_no_line_has_room_for_it() {
+        let texts = |columns| {
+            let line = Line::err().with(Ink::Plain, "  ").with(Ink::Yellow, "one two 1234567890 x");
+            line.wrapped(columns).iter().map(|row| row.text(false)).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(22), ["  one two 1234567890 x"]);
+        assert_eq!(texts(21), ["  one two 1234567890", "  x"]);
+        assert_eq!(texts(9), ["  one two", "  1234567", "  890 x"]);
+        assert_eq!(texts(0).concat().replace(' ', ""), "onetwo1234567890x");
+        let first = Line::err().with(Ink::Yellow, "a b").wrapped(4);
+        assert_eq!(first[1].text(true), "\u{1b}[33m  b\u{1b}[0m");
     }
 
     #[test]

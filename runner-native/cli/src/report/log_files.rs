@@ -2,7 +2,6 @@
 //!
 //! Knows nothing of screens. One file has links, services and requests, the other the control API.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,13 +11,13 @@ use hvym_tunnel_net::trace::TARGET;
 use hvym_tunnel_settings::{LogFormat, LogLevel, LogSection, Settings, state_folder};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use super::event_line::EventFields;
 use super::log_line::LogLine;
 use super::rotating_file::{RotatingFile, Rotation};
 
@@ -193,44 +192,10 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         let output = if metadata.target().starts_with(API) { Output::Err } else { Output::Out };
         let level = *metadata.level();
         self.0.write(level, output, |format| {
-            let mut fields = Fields::default();
-            event.record(&mut fields);
+            let fields = EventFields::from_event(event);
             let line = LogLine::new(format, now(), level).word("target", metadata.target());
             let line = if fields.message.is_empty() { line } else { line.word("message", &fields.message) };
             line.fields(&fields.others).finish()
         });
-    }
-}
-
-/// What an event says.
-#[derive(Default)]
-struct Fields {
-    message: String,
-    others: Map<String, Value>,
-}
-
-impl Visit for Fields {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let text = format!("{value:?}");
-        match field.name() {
-            "message" => self.message = text,
-            name => drop(self.others.insert(name.to_owned(), text.into())),
-        }
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.others.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.others.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.others.insert(field.name().to_owned(), value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.others.insert(field.name().to_owned(), value.into());
     }
 }

@@ -24,6 +24,10 @@ use super::{Report, RequestReport, json};
 /// How long the end of the program waits until everything is written; for ever would be for a stream that nobody reads.
 pub(crate) const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
+/// The most lines that are written again: what has left the screen at its top cannot be wiped. A reason and a hint need 3 at 80
+/// columns.
+const MAX_LIVE_LINES: usize = 12;
+
 /// How wide a terminal is that does not say.
 const DEFAULT_COLUMNS: usize = 80;
 
@@ -242,15 +246,12 @@ impl Screen {
         }
     }
 
-    /// Writes lines that the next report wipes. One that wrapped could not be wiped, hence the cut; whoever makes the terminal
+    /// Writes lines that the next report wipes. One that the terminal wrapped could not be wiped; whoever makes the terminal
     /// narrower meanwhile is helped by switching wrapping off (DECAWM).
     fn write_live(&mut self, lines: Vec<Line>) {
         let columns = self.style.columns.or_else(terminal_columns).unwrap_or(DEFAULT_COLUMNS);
-        let mut lines = lines.into_iter();
-        let first = lines.next().map(|line| line.cut(columns));
-        // The reason may be cut, but not what to do about it.
-        let lines: Vec<Line> =
-            first.into_iter().chain(lines.flat_map(|line| line.wrapped(columns))).collect();
+        let lines = lines.into_iter().flat_map(|line| line.wrapped(columns));
+        let lines: Vec<Line> = lines.take(MAX_LIVE_LINES).collect();
         self.live_lines = lines.len();
         let texts: Vec<String> = lines.iter().map(|line| line.text(self.style.colour)).collect();
         let text = format!("\x1b[?7l{}\x1b[?7h", texts.join("\n"));

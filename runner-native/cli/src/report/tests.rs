@@ -268,7 +268,7 @@ fn on_a_terminal_reconnecting_is_one_line_that_changes() {
 }
 
 #[test]
-fn on_a_terminal_a_reason_is_cut_to_the_width_and_its_hint_is_below_as_a_whole() {
+fn on_a_narrow_terminal_reason_and_hint_are_whole_and_wiped_as_a_whole() {
     let first = |attempt, seconds| match lost(attempt, seconds) {
         Report::Disconnected { retry_in, attempt, .. } => Report::Disconnected {
             reason: "the name nowhere.example does not resolve".to_owned(),
@@ -283,10 +283,10 @@ fn on_a_terminal_a_reason_is_cut_to_the_width_and_its_hint_is_below_as_a_whole()
     let (_, err) = told(style, &[first(1, 2), first(1, 1), ready("https://g")]);
     let shown = |seconds: u32| {
         format!(
-            "\x1b[?7l  connecting in {seconds} s (attempt 1): the na\u{2026}\n  check its spelling, and the network of\n  this machine\x1b[?7h"
+            "\x1b[?7l  connecting in {seconds} s (attempt 1): the\n  name nowhere.example does not resolve\n  check its spelling, and the network of\n  this machine\x1b[?7h"
         )
     };
-    let wiped = "\r\x1b[K\x1b[A\x1b[K\x1b[A\x1b[K";
+    let wiped = "\r\x1b[K\x1b[A\x1b[K\x1b[A\x1b[K\x1b[A\x1b[K";
     assert!(err.starts_with(&[&shown(2), wiped, &shown(1), wiped].concat()), "{err:?}");
     let (_, err) = told(Style::default(), &[first(1, 2), first(2, 2)]);
     assert_eq!(err.matches("check its spelling").count(), 1, "{err}");

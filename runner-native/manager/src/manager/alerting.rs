@@ -29,19 +29,20 @@ impl Inner {
             match &event {
                 AlertEvent::Raised(alert) => {
                     let reason = self.reason_of(&alert.subject);
-                    tracing::warn!(subject = alert.subject, kind = ?alert.kind, alert.message, reason, "an alert");
+                    let (subject, message) = (&alert.subject, &alert.message);
+                    tracing::warn!(kind = ?alert.kind, error = reason, "alert about {subject}: {message}");
                     self.act_on(alert);
                     if !self.is_told_of_link(alert) {
                         self.notify(Notification::of_alert(alert));
                     }
                 }
                 AlertEvent::Escalated(alert) => {
-                    tracing::warn!(subject = alert.subject, kind = ?alert.kind, "an alert lasts");
+                    tracing::warn!(kind = ?alert.kind, "the alert about {} lasts: {}", alert.subject, alert.message);
                     self.restart_relay(&alert.subject);
                 }
                 AlertEvent::Acknowledged(_) => {}
                 AlertEvent::Cleared(alert) => {
-                    tracing::info!(subject = alert.subject, kind = ?alert.kind, "an alert is over");
+                    tracing::info!(kind = ?alert.kind, "the alert about {} is over", alert.subject);
                 }
             }
             self.context.journal.set_alert(event.alert());
