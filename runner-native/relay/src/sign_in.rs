@@ -12,7 +12,7 @@ use http::header::{
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hvym_tunnel_core::relay::{NameError, Owner};
-use hvym_tunnel_pages::Format;
+use hvym_tunnel_pages::{Format, Page};
 
 use crate::relay_state::RelayState;
 use crate::sessions::HostTarget;
@@ -25,6 +25,7 @@ const FOLDER: &str = "/.hvym-tunnel/";
 /// The script that may act for the whole origin.
 const WORKER: &str = "bridge-worker.js";
 const TEMPLATE: &str = include_str!("../sign-in/sign-in.html");
+const ERROR_CODE: HeaderName = HeaderName::from_static("hvym-tunnel-error");
 const SERVICE_WORKER_ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
 const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -96,6 +97,8 @@ pub(crate) fn page<B>(state: &RelayState, found: &HostTarget, request: &Request<
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    // The same as other formats have.
+    headers.insert(ERROR_CODE, HeaderValue::try_from(Page::unknown_service(service).code()?).ok()?);
     Some(protected(answer, state))
 }
 
