@@ -5,7 +5,7 @@ use hvym_tunnel_core::names::ShortLabel;
 use hvym_tunnel_core::stellar::Address;
 use hvym_tunnel_core::stellar::delegation::{Delegation, ShareLink, SignedDelegation};
 use hvym_tunnel_tests::Key;
-use hvym_tunnel_tests::http::{Conversation, Origin};
+use hvym_tunnel_tests::http::{Conversation, Origin, nobody};
 use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunnel::{Agent, Relay, host_of, request};
 
@@ -166,13 +166,49 @@ fn whoever_has_a_share_link_reaches_that_service_alone_until_it_is_taken_back() 
 
     let other = run(&owner.home, &["share", "zz", "--relay", &relay.url()]);
     let other_home = Home::new();
-    let (_other, other_port) = forward(&other_home, other.trim());
+    let (mut program_of_other, other_port) = forward(&other_home, other.trim());
+    program_of_other.event("not_reached");
     ask(other_port).expect_err("there is no such service");
 
     let id = share.delegation().delegation().id.to_string();
     run(&owner.home, &["identity", "revoke", &id, "--relay", &relay.url()]);
     is_refused(program, "revoked by its owner");
     assert!(owner.program.runs(), "the owner's own agent stays: {:?}", owner.program);
+}
+
+#[test]
+fn whoever_shares_what_is_not_served_is_told_what_there_is_and_has_a_link_for_later() {
+    let relay = Relay::start(&[]);
+    let owner = Home::of(&Key::from_seed(OWNER));
+    let share = |name: &str, relay: &str| {
+        let output = owner.command(&["share", name, "--relay", relay]).output().expect("the program starts");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        ShareLink::parse(&String::from_utf8_lossy(&output.stdout))
+            .unwrap_or_else(|error| panic!("{error}: {err}"));
+        assert!(output.status.success(), "{err}");
+        err
+    };
+    let absent = format!("warning: you serve no db at {} now", relay.url());
+    assert!(share("db", &relay.url()).contains(&format!("{absent}\n")));
+    let file = owner.path("config/hvym-tunnel/config.toml");
+    let services =
+        "[[service]]\nname = \"web\"\ntarget = \"3000\"\n[[service]]\nname = \"api\"\ntarget = \"4000\"\n";
+    std::fs::write(file, format!("[[link]]\nrelay = \"{}\"\n{services}", relay.url())).expect("a file");
+    let said = share("db", &relay.url());
+    assert!(said.contains(&format!("{absent}; the settings file has web, api\n")), "{said}");
+    assert!(said.contains("hint: hvym-tunnel expose PORT --service db --private"), "{said}");
+
+    let origin = Origin::saying(b"shared");
+    let _agent = Agent::start_in(
+        Home::of(&Key::from_seed(OWNER)),
+        &relay,
+        origin.port,
+        &["--service", "db", "--private"],
+    );
+    let said = share("db", &relay.url());
+    assert!(!said.contains("warning: "), "{said}");
+    let said = share("db", &format!("ws://127.0.0.1:{}", nobody()));
+    assert!(said.contains("warning: whether you serve db now is not known: "), "{said}");
 }
 
 #[test]

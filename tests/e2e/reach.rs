@@ -5,6 +5,7 @@ mod caller;
 mod crowd;
 
 use std::io;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
@@ -135,6 +136,8 @@ fn visitors_see_the_same_page_for_a_private_service_and_for_none() {
     };
     assert_eq!(ask("db"), ask("zz"));
     assert_eq!(ask("db").0.status(), 404);
+    assert_eq!(ask("db").0.field("hvym-tunnel-error"), Some("HT-404-service"));
+    assert!(ask("db").1.contains("404 Not Found · HT-404-service"), "{}", ask("db").1);
     let mut visitor = relay.visit();
     let host = format!("{}.localhost:{}", address(OWNER).label(), relay.port);
     visitor.send(request(&host, "GET", "/", &[])).expect("sent");
@@ -193,6 +196,40 @@ fn a_stranger_is_told_why_once_and_its_connections_are_cut() {
 }
 
 #[test]
+fn a_forward_says_at_its_start_that_there_is_no_such_service_and_reaches_one_that_comes_later() {
+    let relay = Relay::start(&[]);
+    let name = format!("{}/db", address(OWNER));
+    let mut friend = Forward::start(&relay, FRIEND, &name);
+    let told = friend.program.event("not_reached");
+    assert_eq!((&told["service"], &told["code"]), (&name.into(), &OpenResult::NOT_REACHABLE.into()));
+    assert!(told["hint"].as_str().is_some_and(|hint| hint.contains("owner connected")), "{told}");
+    let _owner = expose(&relay, &Origin::saying(b"private").port.to_string());
+    assert_eq!(friend.ask("GET", "/", b"").expect("an answer").1, b"private");
+}
+
+#[test]
+fn whether_a_service_can_be_reached_is_found_out_without_a_connection_to_it() {
+    let relay = Relay::start(&[]);
+    let (connected, connections) = channel();
+    let service = Origin::start(move |mut connection| {
+        let all = connection.rest()?;
+        connected.send(all).expect("the test waits");
+        Ok(())
+    });
+    let mut owner = expose(&relay, &format!("tcp://127.0.0.1:{}", service.port));
+    assert_eq!(connections.recv_timeout(PATIENCE).expect("its owner looks whether it is there"), b"");
+    let friend = Forward::start(&relay, FRIEND, &format!("{}/db", address(OWNER)));
+    for words in ["first", "second"] {
+        let mut connection = Conversation::dial(friend.port);
+        connection.send(words).expect("taken");
+        connection.finish().expect("open");
+        assert_eq!(connections.recv_timeout(PATIENCE).expect("a connection"), words.as_bytes());
+    }
+    owner.program.event("reached");
+    assert!(!friend.program.transcript().contains("not_reached"), "{:?}", friend.program);
+}
+
+#[test]
 fn bytes_pass_both_ways_each_half_ends_by_itself_and_no_public_port_is_needed() {
     let relay = Relay::start(&[]);
     let _owner = expose(&relay, &format!("tcp://127.0.0.1:{}", echo().port));
@@ -237,12 +274,18 @@ fn a_forward_carries_128_connections_at_once_and_says_why_it_carries_no_more() {
     let relay = Relay::start(&[]);
     let _owner = expose(&relay, &format!("tcp://localhost:{}", Origin::echo().port));
     let mut friend = Forward::start(&relay, FRIEND, &format!("{}/db", address(OWNER)));
-    let mut connections: Vec<Conversation> = (0..AT_ONCE).map(|_| Conversation::dial(friend.port)).collect();
-    for connection in &mut connections {
-        connection.send("ping").expect("the forward reads");
-    }
-    for connection in &mut connections {
-        assert_eq!(connection.take(4).expect("an echo"), b"ping");
+    let served = || {
+        let mut connection = Conversation::dial(friend.port);
+        let is_served =
+            connection.send("ping").is_ok() && connection.take(4).is_ok_and(|echo| echo == b"ping");
+        is_served.then_some(connection)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    // One place is free when the forward has found out that it may have the service.
+    let mut connections: Vec<Conversation> = Vec::new();
+    while connections.len() < AT_ONCE {
+        connections.extend(served());
+        assert!(Instant::now() < deadline, "{} connections: {:?}", connections.len(), friend.program);
     }
     Conversation::dial(friend.port).rest().expect_err("one too many");
     let told = friend.program.event("not_reached");

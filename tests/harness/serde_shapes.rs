@@ -331,6 +331,7 @@ struct Error {
     hint: Option<String>,
 }
 
+// Fields: one for each member.
 #[derive(Serialize, Deserialize)]
 struct StreamHeader {
     service: String,
@@ -356,6 +357,8 @@ struct StreamHeader {
     signature: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     form: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    probe: bool,
 }
 
 impl StreamHeader {

@@ -42,6 +42,8 @@ pub struct StreamHeader {
     pub key: Option<Address>,
     /// The delegation, where identity and owner are the same: the owner itself decides what it has signed. Sent by relays only.
     pub delegation: Option<SignedDelegation>,
+    /// Whether only the verdict is wanted: whether the caller may have the service. Nobody connects to it.
+    pub probe: bool,
 }
 
 /// Why a stream header cannot be encoded, or is refused.
@@ -63,6 +65,11 @@ impl StreamHeader {
     /// The header of an agent that opens a stream to the service of another identity.
     pub fn reaching(to: Address, service: impl Into<String>) -> Self {
         Self { service: service.into(), to: Some(to), ..Self::default() }
+    }
+
+    /// The same, of an agent that only asks whether it could.
+    pub fn probing(to: Address, service: impl Into<String>) -> Self {
+        Self { probe: true, ..Self::reaching(to, service) }
     }
 
     /// The header of a relay for the owner of a service that the identity `from` opens. Nothing else of the caller's
@@ -111,6 +118,9 @@ impl StreamHeader {
             object.put("signature", Value::Text(&signed.signature.to_string()));
             object.put("form", Value::Text(signed.form.name()));
         }
+        if self.probe {
+            object.put("probe", Value::Boolean(true));
+        }
         let json = object.finish();
         framed(json.as_bytes(), MAX_STREAM_HEADER_BYTES).ok_or(StreamHeaderError::TooLong(json.len()))
     }
@@ -121,23 +131,25 @@ impl StreamHeader {
     }
 
     fn from_json(json: &[u8]) -> Result<Self, JsonError> {
-        let [service, proto, visitor, at, host, id, to, from, key, delegation, signature, form] = fields(
-            json,
-            [
-                "service",
-                "proto",
-                "visitor",
-                "at",
-                "host",
-                "id",
-                "to",
-                "from",
-                "key",
-                "delegation",
-                "signature",
-                "form",
-            ],
-        )?;
+        let [service, proto, visitor, at, host, id, to, from, key, delegation, signature, form, probe] =
+            fields(
+                json,
+                [
+                    "service",
+                    "proto",
+                    "visitor",
+                    "at",
+                    "host",
+                    "id",
+                    "to",
+                    "from",
+                    "key",
+                    "delegation",
+                    "signature",
+                    "form",
+                    "probe",
+                ],
+            )?;
         let mut reader = FieldReader::default();
         let text = reader.optional_text(delegation);
         let (signature, form) = (reader.optional_text(signature), reader.optional_text(form));
@@ -155,6 +167,7 @@ impl StreamHeader {
             key: reader.take(key.optional(address)),
             delegation: reader
                 .take(signed.map_err(|_| delegation.must_be("a delegation with a signature and its form"))),
+            probe: reader.take(probe.or(false, Field::boolean)),
         };
         reader.finish(header)
     }

@@ -1,5 +1,6 @@
 //! A forward: local connections that reach the service of another identity by way of its relay.
 
+mod check;
 mod local;
 mod shared;
 
@@ -18,6 +19,7 @@ use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use hvym_tunnel_net::shutdown::CancellationToken;
 use hvym_tunnel_net::signer::Signer;
 use hvym_tunnel_net::target::{RelayUrl, ServiceAddress};
+use smol::channel::{Receiver, Sender, bounded};
 
 use crate::builder::Launch;
 use crate::error::AgentError;
@@ -27,6 +29,7 @@ use crate::handle::AgentControl;
 use crate::link_status::Purpose;
 use crate::service::ServiceTable;
 use crate::settings::{LinkSettings, SettingsError};
+pub use check::can_reach;
 use local::LocalListener;
 pub use shared::SharedForward;
 
@@ -107,17 +110,20 @@ impl ForwardBuilder {
         self
     }
 
-    /// Starts the forward on the threads of `runtime`; it listens and dials at once.
+    /// Starts the forward on the threads of `runtime`; it listens and dials at once. Once there is a link, it asks whether the
+    /// service can be reached, and says [`AgentEvent::ForwardFailed`] if not: it listens all the same.
     ///
     /// # Errors
     /// No relay or no service is set, the address cannot be listened at, or the settings of the link make no sense.
     pub fn start(self, runtime: &RuntimeHandle) -> Result<ForwardHandle, AgentError> {
         let _inside = runtime.enter();
-        let ForwardBuilder { launch, to, listen } = self;
+        let ForwardBuilder { mut launch, to, listen } = self;
         let to = to.ok_or(SettingsError::NoForwardTarget)?;
         launch.relay()?;
         let (listener, listen) = local::bind(listen)?;
         let table = ServiceTable::new(Vec::new())?;
+        let (observer, online) = OnlineObserver::new(launch.observer);
+        launch.observer = observer;
         let prepared = launch.prepare(Purpose::Forward { listen }, None, table)?;
         let (shared, sink) = (prepared.shared.clone(), prepared.shared.sink.clone());
         let table = Arc::clone(&shared.table);
@@ -129,10 +135,41 @@ impl ForwardBuilder {
             // The agent ends with it, and so do its streams.
             CancellationToken::new(),
         );
+        let check = listener.check();
+        spawn(async move {
+            // An end without a link closes the channel.
+            if online.recv().await.is_ok() {
+                check.run().await;
+            }
+        })
+        .detach();
         let accepting = spawn(async move {
             select(pin!(listener.accept()), pin!(table.drain().begun())).await;
         });
         Ok(ForwardHandle { control: prepared.run(Some((listen, accepting))), listen })
+    }
+}
+
+/// Tells once that there is a link, beside what it is for.
+struct OnlineObserver {
+    inner: Arc<dyn Observer<AgentEvent>>,
+    online: Sender<()>,
+}
+
+impl OnlineObserver {
+    /// `inner`, and what has a message when there is a link.
+    fn new(inner: Arc<dyn Observer<AgentEvent>>) -> (Arc<Self>, Receiver<()>) {
+        let (online, received) = bounded(1);
+        (Arc::new(Self { inner, online }), received)
+    }
+}
+
+impl Observer<AgentEvent> for OnlineObserver {
+    fn handle_event(&self, event: &AgentEvent) {
+        self.inner.handle_event(event);
+        if let AgentEvent::ForwardOnline { .. } = event {
+            let _once = self.online.try_send(());
+        }
     }
 }
 

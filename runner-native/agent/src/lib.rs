@@ -73,7 +73,7 @@ pub use delegation::DelegationFileError;
 pub use error::{AgentError, AuthorityRole, FolderError};
 pub use event::AgentEvent;
 pub use event_sink::{AgentEvents, Inspection};
-pub use forward::{Forward, ForwardBuilder, ForwardHandle, SharedForward};
+pub use forward::{Forward, ForwardBuilder, ForwardHandle, SharedForward, can_reach};
 pub use handle::AgentHandle;
 pub use hvym_tunnel_core::dialect::OnConflict;
 pub use hvym_tunnel_net::key::Identity;

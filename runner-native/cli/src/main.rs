@@ -38,6 +38,7 @@ mod requests;
 mod revoke;
 mod run_agent;
 mod service;
+mod share;
 mod signals;
 mod supervisor;
 #[cfg(unix)]
@@ -195,6 +196,10 @@ fn ask(command: Command) -> Result<(), ExitError> {
         Command::Admin(arguments) => runtime()?.run(admin::run(arguments)),
         Command::Health(arguments) => runtime()?.run(health::run(arguments)),
         Command::Logs(arguments) => runtime()?.run(logs::run(arguments.options()?)),
+        Command::Share(arguments) => {
+            let shared = args::share::run(&arguments)?;
+            runtime()?.run(share::warn_if_not_served(shared))
+        }
         Command::Backup(arguments) => runtime()?.run(arguments.run()),
         Command::Restore(arguments) => arguments.run(),
         command => args::print(command),

@@ -70,6 +70,8 @@ fn what_an_opening_says_reaches_the_owner_and_what_it_does_not_say_is_left_open(
     assert_eq!(raw.agent.opened()[0].1, said);
     raw.open(&framed(br#"{"service":"web"}"#));
     assert_eq!(raw.agent.opened()[1].1, opening("web"));
+    raw.open(&framed(br#"{"service":"web","probe":true}"#));
+    assert_eq!(raw.agent.opened()[2].1, StreamHeader { probe: true, ..opening("web") });
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use hvym_tunnel_core::dialect::{OpenResult, StreamHeader};
+use hvym_tunnel_core::dialect::StreamHeader;
 use hvym_tunnel_net::copy::Splice;
 use hvym_tunnel_net::listener::TcpListener;
 use hvym_tunnel_net::runtime::spawn;
@@ -22,12 +22,10 @@ use hvym_tunnel_net::timeout::within;
 use hvym_tunnel_net::timer::Timer;
 use socket2::SockRef;
 
+use super::check::{VERDICT_TIMEOUT, ask, judged};
 use crate::error::AgentError;
 use crate::event::{AgentEvent, ForwardError};
 use crate::runner::Shared;
-
-/// How long a verdict may take. The relay gives up on the owner after 10 s and says so.
-const VERDICT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long connections may go on once nobody wants them any more.
 const FINISH_LIMIT: Duration = Duration::from_secs(10);
@@ -52,6 +50,20 @@ struct Connections {
     stop: CancellationToken,
     /// Why the last connection was cut, so that the same reason is reported once.
     last_error: Mutex<Option<ForwardError>>,
+}
+
+/// Asks whether the service of a listener can be reached. It keeps no listener.
+#[derive(Clone)]
+pub(super) struct ServiceCheck(Weak<Connections>);
+
+impl ServiceCheck {
+    /// Asks once, and reports it if not. Says nothing while there is no link, nor if the listener or the link ends meanwhile:
+    /// the link's own events do.
+    pub(super) async fn run(self) {
+        if let Some(connections) = self.0.upgrade() {
+            connections.check().await;
+        }
+    }
 }
 
 /// How one connection ended early.
@@ -83,6 +95,11 @@ impl LocalListener {
     ) -> Self {
         let connections = Connections { find, to, tell, stop, last_error: Mutex::default() };
         Self { listener, connections: Arc::new(connections) }
+    }
+
+    /// Whether the service can be reached, to be asked later.
+    pub(super) fn check(&self) -> ServiceCheck {
+        ServiceCheck(Arc::downgrade(&self.connections))
     }
 
     /// Forwards every connection until the future is dropped. Open connections count as streams of the agent.
@@ -133,22 +150,23 @@ impl Connections {
         }
     }
 
+    async fn check(&self) {
+        let Some(shared) = (self.find)() else { return };
+        let asked = pin!(ask(&shared, &self.to));
+        if let Either::Left((Some(Err(error)), _)) = select(asked, pin!(self.stop.cancelled())).await {
+            self.report(error);
+        }
+    }
+
     async fn try_forward(&self, shared: &Shared, tcp: Tcp) -> Result<(), Broken> {
         let opening = StreamHeader::reaching(self.to.owner, self.to.service.as_str());
         let agent = &shared.agent;
         let opened = agent.with(|agent, now| agent.open(&opening, now));
         let id = opened.map_err(|error| Broken::Refused(ForwardError::NotConnected(error.to_string())))?;
         let mut splice = Splice::new(agent.stream(id), tcp, |_, _, _| ());
-        let error = match within(VERDICT_TIMEOUT, splice.verdict()).await {
-            Some(Ok(OpenResult::Accepted)) => {
-                self.last_error().take();
-                return splice.await.map_err(Broken::Later);
-            }
-            Some(Ok(OpenResult::Refused { code, message })) => ForwardError::Refused { code, message },
-            Some(Err(error)) => ForwardError::NoVerdict(error.to_string()),
-            None => ForwardError::TimedOut,
-        };
-        Err(Broken::Refused(error))
+        judged(within(VERDICT_TIMEOUT, splice.verdict()).await).map_err(Broken::Refused)?;
+        self.last_error().take();
+        splice.await.map_err(Broken::Later)
     }
 
     /// Reports why a connection was cut, unless the last one was cut for the same reason.

@@ -9,7 +9,7 @@ use hvym_tunnel_net::runtime::{RuntimeHandle, Task};
 use hvym_tunnel_net::shutdown::CancellationToken;
 use hvym_tunnel_net::target::ServiceAddress;
 
-use super::local::{self, LocalListener};
+use super::local::{self, LocalListener, ServiceCheck};
 use crate::error::AgentError;
 use crate::event::AgentEvent;
 use crate::view::AgentView;
@@ -18,6 +18,7 @@ use crate::view::AgentView;
 /// more, and those that are open have ten seconds.
 pub struct SharedForward {
     listen: SocketAddr,
+    check: ServiceCheck,
     stop: CancellationToken,
     _accepting: Task<()>,
 }
@@ -45,10 +46,16 @@ impl SharedForward {
             Box::new(move |event| observer.handle_event(&event)),
             stop.clone(),
         );
+        let check = listener.check();
         let accepting = runtime.spawn(async move {
             listener.accept().await;
         });
-        Ok(Self { listen, stop, _accepting: accepting })
+        Ok(Self { listen, check, stop, _accepting: accepting })
+    }
+
+    /// Asks once whether the service can be reached. The observer is told if not, unless there is no link.
+    pub fn check(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.check.clone().run()
     }
 
     /// Where local connections are taken.

@@ -77,8 +77,13 @@ impl Dispatcher {
         // Held until the end, so that a drain waits for this stream.
         let drain = service.as_ref().map_or(self.table.drain(), |service| &service.drain);
         let guard = drain.guard();
-        self.report_peer(&opening, service.is_some());
+        if !opening.probe || service.is_none() {
+            self.report_peer(&opening, service.is_some());
+        }
         let Some(service) = &service else { return self.refuse(stream, &opening).await };
+        if opening.probe && peer_log::answer(&mut stream, &opening, &OpenResult::Accepted).await? {
+            return stream.finish();
+        }
         let mut start = StreamStart::new(&service.name);
         (start.visitor, start.from) = (opening.visitor.as_deref(), opening.from);
         self.sink.show_start(&start);

@@ -28,9 +28,11 @@ Examples:
     psql -h 127.0.0.1 -p 5432
     hvym-tunnel forward 'https://...#share=...' 8080
 
-The place to connect to stands alone on the first line of standard output. Your
-own address, which the owner allows with --allow, is what hvym-tunnel identity
-says. Be another identity than the one that exposes the service.";
+The place to connect to stands alone on the first line of standard output. At the
+start the owner's agent is asked whether you may have the service; if not, that is
+said, and it may come later. Your own address, which the owner allows with
+--allow, is what hvym-tunnel identity says. Be another identity than the one that
+exposes the service.";
 
 /// Reach the service of another identity at a port of this machine
 #[derive(Args, Debug)]

@@ -45,7 +45,7 @@ mod relays;
 pub(crate) mod requests;
 mod service;
 mod sessions;
-mod share;
+pub(crate) mod share;
 mod signer;
 
 mod token;
@@ -340,7 +340,6 @@ pub(crate) enum OptionError {
 pub(crate) fn print(command: Command) -> Result<(), ExitError> {
     match command {
         Command::Identity(arguments) => identity::run(arguments),
-        Command::Share(arguments) => share::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Relays(arguments) => relays::run(&arguments),
         Command::Whoami(arguments) => whoami::run(&arguments),

@@ -3,17 +3,19 @@
 use std::time::Duration;
 
 use clap::Args;
+use hvym_tunnel_agent::settings::LinkSettings;
 use hvym_tunnel_core::names::ShortLabel;
 use hvym_tunnel_core::stellar::delegation::{Delegation, Scopes, ShareLink, Timestamp};
 use hvym_tunnel_core::time::UnixTime;
 use hvym_tunnel_net::clock::Clock;
 use hvym_tunnel_net::key::Identity;
-use hvym_tunnel_net::target::{RelayUrl, ServiceName};
+use hvym_tunnel_net::target::{RelayUrl, ServiceAddress, ServiceName};
 
 use super::delegate::new_id;
-use super::identity::{IdentityRole, SourceArgs};
+use super::identity::{IdentityRole, SourceArgs, known_relays};
 use crate::delegations::DelegationList;
 use crate::exit::{Exit, ExitError};
+use crate::share::SharedService;
 
 /// The longest time of a link: that of a delegation.
 const MAX_DAYS: u64 = 366;
@@ -28,7 +30,8 @@ Examples:
     hvym-tunnel share web --for 2h --relay tunnel.example
     hvym-tunnel forward 'https://...#share=...' 8080             (on another machine)
 
-Expose the service as private: what is public needs no link.")]
+Expose the service as private: what is public needs no link. The relay is asked
+whether you serve it; if not, that is said, and the link is good once you do.")]
 pub(crate) struct ShareArgs {
     /// The service, as you expose it
     service: ServiceName,
@@ -42,8 +45,8 @@ pub(crate) struct ShareArgs {
     source: SourceArgs,
 }
 
-/// Runs the command.
-pub(crate) fn run(arguments: &ShareArgs) -> Result<(), ExitError> {
+/// Prints the link. Returns what it leads to.
+pub(crate) fn run(arguments: &ShareArgs) -> Result<SharedService, ExitError> {
     let source = arguments.source.source(IdentityRole::Agent);
     let (identity, key) = (Identity::load(&source)?, Identity::generate()?);
     let now = Clock::new().wall().unix;
@@ -72,7 +75,10 @@ pub(crate) fn run(arguments: &ShareArgs) -> Result<(), ExitError> {
     eprintln!("whoever has this link reaches {} until {}", arguments.service, Timestamp(until));
     eprintln!("    hvym-tunnel forward 'LINK' 8080");
     eprintln!("    hvym-tunnel identity revoke {id} --relay {}", arguments.relay);
-    super::write_out(format!("{}\n", link.url(&host)).as_bytes())
+    super::write_out(format!("{}\n", link.url(&host)).as_bytes())?;
+    let to = ServiceAddress { owner, service: arguments.service.clone() };
+    let link = LinkSettings { relay: Some(arguments.relay.clone()), ..LinkSettings::default() };
+    Ok(SharedService { to, known_relays: known_relays(&source), link, identity })
 }
 
 /// A whole number of seconds, minutes, hours or days.

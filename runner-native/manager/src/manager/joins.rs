@@ -89,9 +89,11 @@ impl Inner {
         let started = SharedForward::start(listen, to, agent, Arc::clone(&observer), &self.context.runtime);
         let forward = started.map_err(|error| ManagerError::NoPort(error.to_string()))?;
         let interest = Interest::Forward(forward.local_addr());
+        let check = forward.check();
         let joined = self.joined(&link, interest, observer, Vec::new(), Some(forward));
         if link.view().is_some_and(|agent| agent.is_online()) {
             joined.follower.handle_event(&AgentEvent::Online { services: Vec::new() });
+            self.context.runtime.spawn(check).detach();
         }
         Ok(joined)
     }

@@ -49,7 +49,7 @@ impl Caller {
 
     /// Serves one stream that the caller opened, in a task of its own.
     pub(crate) fn open(&mut self, state: &Arc<RelayState>, stream: TunnelStream, opening: StreamHeader) {
-        let StreamHeader { service, to: Some(to), from: Some(from), delegation, .. } = opening else {
+        let StreamHeader { service, to: Some(to), from: Some(from), delegation, probe, .. } = opening else {
             // The session announces no other kind.
             return drop(stream);
         };
@@ -75,7 +75,7 @@ impl Caller {
             }
         };
         let state = Arc::clone(state);
-        let reach = Reach { state, to, from, delegation, service, opened: now, slot };
+        let reach = Reach { state, to, from, delegation, service, probe, opened: now, slot };
         spawn(async move {
             let stream_id = stream.id();
             if let Err(error) = reach.run(stream).await {
@@ -108,6 +108,8 @@ struct Reach {
     /// By what another key acts for `from`.
     delegation: Option<SignedDelegation>,
     service: String,
+    /// Whether only the verdict is wanted.
+    probe: bool,
     opened: Instant,
     /// `None`: the owner has all that it may have.
     slot: Option<ReachedStream>,
@@ -178,9 +180,12 @@ impl Reach {
         self.slot.as_ref()?;
         let key = self.delegation.as_ref().map(|signed| signed.delegation.key);
         tracing::debug!(from = %self.from, ?key, to = %self.to, service = self.service, "reach");
-        let delegated = |header: StreamHeader| match &self.delegation {
-            Some(signed) => header.delegated(signed, self.to),
-            None => header,
+        let delegated = |header: StreamHeader| {
+            let header = StreamHeader { probe: self.probe, ..header };
+            match &self.delegation {
+                Some(signed) => header.delegated(signed, self.to),
+                None => header,
+            }
         };
         let (owner, sessions) = (Owner::Identity(self.to), &self.state.sessions);
         sessions.open_for_identity(&owner, &self.service, self.from, &delegated).await

@@ -80,6 +80,7 @@ impl Assigned {
                 let delegated = |own: StreamHeader| StreamHeader {
                     key: header.key,
                     delegation: header.delegation.clone(),
+                    probe: header.probe,
                     ..own
                 };
                 self.session.open_for(from, &service, &delegated).await
