@@ -104,6 +104,25 @@ fn all_with(text: &str) -> Vec<Report> {
     ]
 }
 
+#[test]
+fn whoever_asks_for_no_log_reads_what_is_wrong_as_a_sentence() {
+    let logged = |verbose, asked: Option<&str>| {
+        let paper = Paper::default();
+        let reporter = Reporter::new(Style::default(), std::io::sink(), paper.clone()).expect("a thread");
+        with_default(logs::subscriber(verbose, asked.map(str::to_owned), None, &reporter), || {
+            let error = std::io::Error::other("no such file");
+            tracing::warn!(%error, link = "main", "the token stays as it was");
+        });
+        reporter.finish();
+        paper.text()
+    };
+    assert_eq!(logged(0, None), "warning: the token stays as it was: no such file (link main)\n");
+    assert_eq!(logged(0, Some("")), logged(0, None), "an empty variable asks for nothing");
+    for line in [logged(1, None), logged(0, Some("warn"))] {
+        assert!(line.contains(" WARN hvym_tunnel::report") && line.contains("link=\"main\""), "{line}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_log_line_is_one_line_at_every_level(text in text(), verbose in 0_u8..4) {
