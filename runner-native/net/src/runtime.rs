@@ -98,7 +98,7 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if !self.end(DROP_LIMIT) {
-            tracing::warn!("a task does not yield: its thread is left behind");
+            tracing::info!("a task does not yield: its thread is left behind");
         }
     }
 }

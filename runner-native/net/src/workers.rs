@@ -289,7 +289,7 @@ impl Workers {
         *generation += 1;
         calls.lead = Some(*generation);
         drop((calls, generation));
-        tracing::warn!("a task does not yield: another thread takes over");
+        tracing::info!("a task does not yield: another thread takes over");
         self.interrupted.store(true, Ordering::SeqCst);
         self.changed.notify_all();
         if let Some(threads) = self.threads.get() {
