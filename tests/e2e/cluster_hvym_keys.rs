@@ -104,12 +104,15 @@ fn record_domain(redis: &RedisServer, domain: &str, owner: &str, status: &str) {
 fn custom_domains_that_hvyms_server_has_verified_lead_to_their_owners_through_each_relay() {
     let Some(redis) = RedisServer::start() else { return };
     let [a, b] = [(); 2].map(|()| relay(&redis.url(), &["--cluster-hvym-keys"]));
+    let named = relay(&redis.url(), &["--cluster-hvym-keys", "--also-name", "relay.example.net"]);
     let alone = relay(&redis.url(), &[]);
     let agent = Agent::start(&a, Origin::saying(b"here").port, &[]);
     let owner = agent.ready["address"].as_str().expect("an address").to_owned();
     let away = Key::from_seed([34; 32]).address().to_string();
     record_domain(&redis, "pending.example.com", &owner, "pending_verification");
-    record_domain(&redis, "app.localhost", &owner, "verified");
+    for of_relay in ["app.localhost", "relay.example.net"] {
+        record_domain(&redis, of_relay, &owner, "verified");
+    }
     record_domain(&redis, "away.example.com", &away, "verified");
     record_domain(&redis, "gallery.example.com", &owner, "verified");
     for relay in [&a, &b] {
@@ -117,8 +120,10 @@ fn custom_domains_that_hvyms_server_has_verified_lead_to_their_owners_through_ea
         until(relay, "GALLERY.example.com", "here");
         until(relay, "away.example.com", "503");
         assert_eq!(visit(relay, "pending.example.com"), "421");
-        assert_ne!(visit(relay, "app.localhost"), "here", "it is the relay's own");
+        assert_ne!(visit(relay, "app.localhost"), "here", "it is below the domain");
     }
+    until(&named, "gallery.example.com", "here");
+    assert_ne!(visit(&named, "relay.example.net"), "here", "agents dial it by this name");
     until(&alone, agent.host(), "here");
     assert_eq!(visit(&alone, "gallery.example.com"), "421", "nobody has asked for it");
     // It becomes somebody else's, and nobody's.

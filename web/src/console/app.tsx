@@ -14,7 +14,7 @@ import { LimitsPage } from "./limits";
 import { useLive } from "./live";
 import { OverviewPage } from "./overview";
 import { OwnPage } from "./own";
-import { OwnRequestsPage } from "./own-requests";
+import { OwnLog } from "./own-requests";
 import { SIGNED_OUT, type Polled, usePolled } from "./polled";
 import { RequestsPage } from "./requests";
 import { SignIn } from "./sign-in";
@@ -44,7 +44,7 @@ const PAGES: Page<PageProps>[] = [
 /** What an owner sees, of its own agents alone. */
 const OWN_PAGES: Page<{ identity: string }>[] = [
   { hash: "", title: "Agents", page: OwnPage },
-  { hash: "requests", title: "Requests", page: OwnRequestsPage },
+  { hash: "requests", title: "Requests", page: OwnLog },
 ];
 
 /** Between two questions about the relay as a whole. */

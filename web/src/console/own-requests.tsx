@@ -11,10 +11,6 @@ import { moment } from "./times";
 
 const REFRESH_MS = 5000;
 
-export function OwnRequestsPage(props: { identity: string }): JSX.Element {
-  return <OwnLog identity={props.identity} />;
-}
-
 export function OwnLog(props: { identity: string }): JSX.Element {
   const { identity } = props;
   const [service, setService] = useState("");

@@ -51,8 +51,7 @@ function Tiles(props: { sessions: api.AgentSession[] }): JSX.Element {
   const average = answered <= 0 ? undefined : sum((session) => session.average_ms * (session.requests - session.failed_requests)) / answered;
   const bytes = sum((session) => session.bytes_in + session.bytes_out);
   const tiles: [string, string, string][] = [
-    ["Sessions", whole(sessions.length), "connected now"],
-    ["Requests", whole(requests), "since they connected"],
+    ["Requests", whole(requests), "since the agents connected"],
     ["Failed", requests === 0 ? "–" : `${((failed / requests) * 100).toFixed(1)} %`, `${whole(failed)} in all`],
     ["Average", average === undefined ? "–" : duration(average), "until a response begins"],
     ["Bytes", size(bytes), "in both directions"],
