@@ -15,15 +15,11 @@ import { useLive } from "./live";
 import { OverviewPage } from "./overview";
 import { OwnPage } from "./own";
 import { OwnLog } from "./own-requests";
+import type { PageProps } from "./page";
 import { SIGNED_OUT, type Polled, usePolled } from "./polled";
 import { RequestsPage } from "./requests";
 import { SignIn } from "./sign-in";
 import { TunnelsPage } from "./tunnels";
-
-export interface PageProps {
-  session: api.Session;
-  status: Polled<api.Status>;
-}
 
 interface Page<P> {
   hash: string;

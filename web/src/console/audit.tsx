@@ -7,7 +7,7 @@ import { Section } from "../shared/section";
 import { Some } from "../shared/some";
 import { short } from "./agents";
 import * as api from "./api";
-import type { PageProps } from "./app";
+import type { PageProps } from "./page";
 import { usePolled } from "./polled";
 import { moment, momentOf } from "./times";
 

@@ -7,7 +7,7 @@ import { count, size, whole } from "../shared/format";
 import { Section } from "../shared/section";
 import { short } from "./agents";
 import * as api from "./api";
-import type { PageProps } from "./app";
+import type { PageProps } from "./page";
 import { usePolled } from "./polled";
 
 /** The interval of a point. */

@@ -9,7 +9,7 @@ import { JsonTree, parseJson } from "../shared/json";
 import { Section } from "../shared/section";
 import { short } from "./agents";
 import * as api from "./api";
-import type { PageProps } from "./app";
+import type { PageProps } from "./page";
 import { OwnLog } from "./own-requests";
 import { Pager, SIZES, Sizes, tone } from "./pager";
 import { usePolled } from "./polled";

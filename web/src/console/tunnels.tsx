@@ -9,7 +9,7 @@ import { Section } from "../shared/section";
 import { Some } from "../shared/some";
 import { short } from "./agents";
 import * as api from "./api";
-import type { PageProps } from "./app";
+import type { PageProps } from "./page";
 import { told, usePolled } from "./polled";
 import { FormDialog } from "./form-dialog";
 import { Question } from "./question";
