@@ -7,8 +7,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::args::admin::{AdminArgs, AdminCommand};
-use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 
 /// What is asked of the relay.
 struct AdminRequest {

@@ -11,8 +11,8 @@ use hvym_tunnel_settings::{
 };
 
 use crate::args::config::{ConfigAction, ConfigArgs, SettingsArgs};
-use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::service::start_on_boot;
 
 /// What a new file holds.

@@ -3,8 +3,8 @@
 use http::Method;
 
 use crate::args::health::HealthArgs;
-use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::relay_client::RelayPlace;
 use crate::report::escaped;
 

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hvym_tunnel_settings::FileWatcher;
 
-use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::report::{escaped, full_log, log_time, time_of};
 
 /// The longest line that is shown whole, bytes; the files have none that is longer.

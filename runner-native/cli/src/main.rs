@@ -28,6 +28,7 @@ mod manager;
 mod manager_client;
 mod mcp;
 mod memory;
+mod output;
 mod passphrase;
 mod qr_code;
 mod registry;

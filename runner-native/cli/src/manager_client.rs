@@ -10,9 +10,9 @@ use hvym_tunnel_manager::client::{ApiAddress, ClientError};
 use hvym_tunnel_net::target::Target;
 use serde_json::{Value, json};
 
-use crate::args;
 use crate::args::client::{AlertsArgs, BindArgs, ClientArgs, EventsArgs, LinkArgs, StatusArgs, UnbindArgs};
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::signals::StopSignals;
 
 /// The longest line of an event stream: the whole status.
@@ -94,7 +94,7 @@ async fn follow(address: ApiAddress, is_json: bool) -> Result<(), ExitError> {
             if let Some(text) = line.strip_prefix(b"data: ") {
                 let event: Value = serde_json::from_slice(text).unwrap_or_default();
                 let text = if is_json { event.to_string() } else { event_text(&event) };
-                args::write_out(format!("{text}\n").as_bytes())?;
+                write_out(format!("{text}\n").as_bytes())?;
             }
             line.clear();
         }
@@ -116,7 +116,7 @@ pub(crate) fn absolute(target: &str) -> String {
 
 fn show(client: &ClientArgs, answer: &Value, text: impl FnOnce(&Value) -> String) -> Result<(), ExitError> {
     let text = if client.json { format!("{answer:#}") } else { harmless(&text(answer)) };
-    args::write_out(format!("{}\n", text.trim_end()).as_bytes())
+    write_out(format!("{}\n", text.trim_end()).as_bytes())
 }
 
 fn message_text(answer: &Value) -> String {

@@ -20,8 +20,8 @@ use hvym_tunnel_net::known_relays::KnownRelays;
 use serde_json::{Value, json};
 use smol::channel::{Receiver, Sender, bounded};
 
-use crate::args;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::signals::StopSignals;
 use protocol::{Message, error};
 use tunnels::Tunnels;
@@ -110,7 +110,7 @@ async fn serve(lines: &Receiver<Line>, tunnels: &Arc<Tunnels>) -> Result<(), Exi
         match woke {
             Woke::Line(Some(line)) => calls.push(answer(line, Arc::clone(tunnels))),
             Woke::Line(None) => is_open = false,
-            Woke::Answered(Some(answer)) => args::write_out(format!("{answer}\n").as_bytes())?,
+            Woke::Answered(Some(answer)) => write_out(format!("{answer}\n").as_bytes())?,
             Woke::Answered(None) => {}
         }
     }

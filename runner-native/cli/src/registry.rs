@@ -11,8 +11,8 @@ use hvym_tunnel_relay::config::RelayOptions;
 
 use crate::args::registry::{DatabaseArgs, DbArgs, DbCommand, RegistryArgs};
 use crate::args::tunely_env::TunelyEnv;
-use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 
 impl From<RegistryError> for ExitError {
     fn from(error: RegistryError) -> ExitError {

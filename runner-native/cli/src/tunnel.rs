@@ -11,8 +11,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use crate::args::tunnel::{ANSWER_TIMEOUT, Consent, Switch, Texts, TunnelArgs, TunnelCommand};
-use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 
 /// The largest answer: a list of a full registry has 60 MB.
 const MAX_ANSWER_BYTES: usize = 128 * 1024 * 1024;

@@ -6,9 +6,10 @@ use clap::Args;
 use hvym_tunnel_net::config;
 use hvym_tunnel_settings::state_folder;
 
-use super::{admin, write_out};
+use super::admin;
 use crate::backup::{self, BackupKind, BackupParts};
 use crate::exit::ExitError;
+use crate::output::write_out;
 
 /// Put your identities, settings and what a manager remembers into one new file, readable by you alone
 ///

@@ -3,6 +3,7 @@
 use clap_complete::Shell;
 
 use crate::exit::ExitError;
+use crate::output::write_out;
 
 /// Prints the script for `shell`.
 ///
@@ -18,5 +19,5 @@ pub(super) fn run(shell: Shell, command: &mut clap::Command) -> Result<(), ExitE
         }
         _ => script,
     };
-    super::write_out(&script)
+    write_out(&script)
 }

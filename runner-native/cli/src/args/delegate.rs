@@ -17,6 +17,7 @@ use hvym_tunnel_net::target::{RelayUrl, ServiceName};
 
 use crate::delegations::{DelegationList, KeptDelegation};
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::revoke::RevokeOptions;
 use hvym_tunnel_agent::settings::LinkSettings;
 
@@ -130,7 +131,7 @@ pub(super) fn run(arguments: DelegateArgs, source: &Source) -> Result<(), ExitEr
             "have the wallet of {owner} sign this text as a message, without a line end after it; then"
         );
         eprintln!("    hvym-tunnel identity delegate --text FILE --sep53 SIGNATURE");
-        return super::write_out(format!("{delegation}\n").as_bytes());
+        return write_out(format!("{delegation}\n").as_bytes());
     }
     let identity = Identity::load(source)?;
     let signed = identity.sign_delegation(arguments.delegation(identity.address(), now)?);
@@ -145,7 +146,7 @@ pub(super) fn list(source: &Source) -> Result<(), ExitError> {
     if lines.is_empty() {
         eprintln!("no delegation is in force that was made here");
     }
-    super::write_out(lines.as_bytes())
+    write_out(lines.as_bytes())
 }
 
 impl DelegateArgs {
@@ -209,7 +210,7 @@ fn hand_out(
     let json = format!("{}\n", signed.to_json());
     eprintln!("{}", described(&KeptDelegation { signed, revoked_at: Vec::new() }));
     match out {
-        None => super::write_out(json.as_bytes()),
+        None => write_out(json.as_bytes()),
         Some(path) => files::replace(path, json.as_bytes(), FileAccess::Public).map_err(|error| {
             ExitError::new(Exit::Config, format!("cannot write {}: {error}", key::shown(path)))
         }),

@@ -8,6 +8,7 @@ use super::delegate::{self, DelegateArgs, RevokeArgs};
 use super::identity_files;
 use super::signer::SignerArgs;
 use crate::exit::ExitError;
+use crate::output::write_out;
 use crate::passphrase;
 use crate::revoke::RevokeOptions;
 use hvym_tunnel_net::config;
@@ -171,7 +172,7 @@ pub(crate) fn run(arguments: IdentityArgs) -> Result<(), ExitError> {
     let source = arguments.file.source(arguments.of);
     let (identity, force) = match arguments.action.unwrap_or(Action::Show) {
         Action::Show => {
-            return super::write_out(format!("{}\n", Identity::address_of(&source)?).as_bytes());
+            return write_out(format!("{}\n", Identity::address_of(&source)?).as_bytes());
         }
         Action::Delegate(arguments) => return delegate::run(*arguments, &source),
         Action::Delegations => return delegate::list(&source),
@@ -194,5 +195,5 @@ pub(crate) fn run(arguments: IdentityArgs) -> Result<(), ExitError> {
         eprintln!("the identity from before is kept in {} (0600)", backup.display());
     }
     eprintln!("the secret is in {} (0600): whoever has this file is you", path.display());
-    super::write_out(format!("{}\n", identity.address()).as_bytes())
+    write_out(format!("{}\n", identity.address()).as_bytes())
 }

@@ -11,6 +11,7 @@ use hvym_tunnel_net::sealed::{SealCost, is_sealed, seal};
 use hvym_tunnel_net::secret::Secret;
 
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::passphrase;
 
 /// The identities beside `source`, by the names of their files.
@@ -41,7 +42,7 @@ pub(super) fn list(source: &Source) -> Result<(), ExitError> {
     if lines.is_empty() {
         eprintln!("there is no identity yet: expose makes one, and so does hvym-tunnel identity new");
     }
-    super::write_out(lines.as_bytes())
+    write_out(lines.as_bytes())
 }
 
 /// Puts another identity in the place of the one in use, which is kept beside it.
@@ -73,7 +74,7 @@ pub(super) fn take(source: &Source, which: &str) -> Result<(), ExitError> {
         Err(KeyError::NotFound { .. }) => chosen.copy_to(own)?,
         Err(error) => return Err(error.into()),
     }
-    super::write_out(format!("{}\n", chosen.address).as_bytes())
+    write_out(format!("{}\n", chosen.address).as_bytes())
 }
 
 /// The file that is meant: the one that was named, else the identity's.
@@ -126,7 +127,7 @@ pub(super) fn unlock(source: &Source, named: Option<&Path>) -> Result<(), ExitEr
 }
 
 fn told(address: &str) -> Result<(), ExitError> {
-    super::write_out(address.as_bytes())
+    write_out(address.as_bytes())
 }
 
 fn chosen(source: &Source, path: &Path) -> Result<Passphrase, ExitError> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 
 /// Print the manual page of the program, or write those of all commands into a folder
 #[derive(Args, Debug)]
@@ -27,7 +28,7 @@ pub(super) fn run(arguments: &ManArgs, command: clap::Command) -> Result<(), Exi
         let written = clap_mangen::Man::new(command).render(&mut page);
         return written
             .map_err(|error| ExitError::new(Exit::Unexpected, error.to_string()))
-            .and_then(|()| super::write_out(&page));
+            .and_then(|()| write_out(&page));
     };
     clap_mangen::generate_to(command, folder).map_err(|error| {
         ExitError::new(Exit::Config, format!("cannot write to {}: {error}", folder.display()))

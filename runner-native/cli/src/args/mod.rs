@@ -3,7 +3,7 @@
 //! Knows no network. A command ends in checked options for a runner, or in a [`ExitError`].
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use clap::builder::Resettable;
@@ -61,6 +61,7 @@ use hvym_tunnel_agent::settings::CompatSystem;
 use thiserror::Error;
 
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::report::{Reporter, Style};
 use crate::trace_file::TraceFile;
 use hvym_tunnel_net::files;
@@ -398,14 +399,6 @@ fn refuse(error: &clap::Error) -> Exit {
         );
     }
     exit
-}
-
-/// Writes a command's whole answer to standard output.
-pub(crate) fn write_out(answer: &[u8]) -> Result<(), ExitError> {
-    let mut out = io::stdout().lock();
-    out.write_all(answer).and_then(|()| out.flush()).map_err(|error| {
-        ExitError::new(Exit::Unexpected, format!("cannot write to standard output: {error}"))
-    })
 }
 
 #[cfg(test)]

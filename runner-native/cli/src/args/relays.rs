@@ -6,6 +6,7 @@ use hvym_tunnel_net::known_relays::{KnownRelays, KnownRelaysError};
 
 use super::identity::{FileArgs, IdentityRole};
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 
 /// Show and forget the relays whose keys are known
 ///
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &RelaysArgs) -> Result<(), ExitError> {
             let line = |known: hvym_tunnel_net::known_relays::KnownRelay| {
                 format!("{} {}\n", known.host, known.address)
             };
-            super::write_out(relays.list()?.into_iter().map(line).collect::<String>().as_bytes())
+            write_out(relays.list()?.into_iter().map(line).collect::<String>().as_bytes())
         }
         Action::Forget { host } => {
             let host = dialled_authority(host).unwrap_or_else(|| host.to_ascii_lowercase());

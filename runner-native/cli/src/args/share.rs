@@ -15,6 +15,7 @@ use super::delegate::new_id;
 use super::identity::{IdentityRole, SourceArgs, known_relays};
 use crate::delegations::DelegationList;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::share::SharedService;
 
 /// The longest time of a link: that of a delegation.
@@ -75,7 +76,7 @@ pub(crate) fn run(arguments: &ShareArgs) -> Result<SharedService, ExitError> {
     eprintln!("whoever has this link reaches {} until {}", arguments.service, Timestamp(until));
     eprintln!("    hvym-tunnel forward 'LINK' 8080");
     eprintln!("    hvym-tunnel identity revoke {id} --relay {}", arguments.relay);
-    super::write_out(format!("{}\n", link.url(&host)).as_bytes())?;
+    write_out(format!("{}\n", link.url(&host)).as_bytes())?;
     let to = ServiceAddress { owner, service: arguments.service.clone() };
     let link = LinkSettings { relay: Some(arguments.relay.clone()), ..LinkSettings::default() };
     Ok(SharedService { to, known_relays: known_relays(&source), link, identity })

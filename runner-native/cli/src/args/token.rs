@@ -8,6 +8,7 @@ use hvym_tunnel_core::time::UnixTime;
 
 use super::identity::{IdentityRole, SourceArgs};
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use hvym_tunnel_net::external_signer::ExternalSigner;
 use hvym_tunnel_net::key::Identity;
 use hvym_tunnel_net::signer::Signer;
@@ -113,5 +114,5 @@ pub(crate) fn run(arguments: &TokenArgs) -> Result<(), ExitError> {
         arguments.lifetime,
         now.as_secs() + u64::from(arguments.lifetime)
     );
-    super::write_out(format!("{}\n", token.as_str()).as_bytes())
+    write_out(format!("{}\n", token.as_str()).as_bytes())
 }

@@ -5,6 +5,7 @@ use hvym_tunnel_core::dialect::{MUX_YAMUX, VERSION};
 use serde::Serialize;
 
 use crate::exit::ExitError;
+use crate::output::write_out;
 
 /// Say which program this is: version, commit, compiler, protocols
 #[derive(Args, Debug)]
@@ -68,7 +69,7 @@ pub(super) fn run(arguments: &VersionArgs) -> Result<(), ExitError> {
     let version = Version::own();
     if arguments.json {
         let text = serde_json::to_string(&version).expect("numbers and texts always have a JSON form");
-        return super::write_out(format!("{text}\n").as_bytes());
+        return write_out(format!("{text}\n").as_bytes());
     }
     let mut text = format!("hvym-tunnel {}\n", version.version);
     let Version { commit, rustc, target, features, protocols, .. } = version;
@@ -85,5 +86,5 @@ pub(super) fn run(arguments: &VersionArgs) -> Result<(), ExitError> {
     ] {
         text.push_str(&format!("{name:<10} {value}\n"));
     }
-    super::write_out(text.as_bytes())
+    write_out(text.as_bytes())
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::identity::{FileArgs, IdentityRole};
 use crate::exit::ExitError;
+use crate::output::write_out;
 
 /// Show your address, your name at relays, and where your key is
 ///
@@ -42,10 +43,10 @@ pub(super) fn run(arguments: &WhoamiArgs) -> Result<(), ExitError> {
     };
     if arguments.json {
         let text = serde_json::to_string(&who).expect("texts always have a JSON form");
-        return super::write_out(format!("{text}\n").as_bytes());
+        return write_out(format!("{text}\n").as_bytes());
     }
     let Who { address, name, key } = who;
-    super::write_out(format!("address  {address}\nname     {name}\nkey      {key}\n").as_bytes())
+    write_out(format!("address  {address}\nname     {name}\nkey      {key}\n").as_bytes())
 }
 
 /// Where the key of `source` comes from.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::args::write_out;
 use crate::exit::{Exit, ExitError};
+use crate::output::write_out;
 use crate::report::escaped;
 
 /// How long one check may wait for an answer.

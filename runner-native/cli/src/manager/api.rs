@@ -6,8 +6,8 @@ use hvym_tunnel_manager::settings::ApiSettings;
 use hvym_tunnel_net::runtime::{RuntimeHandle, spawn};
 use serde_json::json;
 
-use crate::args;
 use crate::exit::ExitError;
+use crate::output::write_out;
 use crate::report::{Report, Reporter};
 
 /// The API, or its absence.
@@ -102,10 +102,10 @@ fn announce(settings: &ApiSettings, api: &ApiServer, reporter: &Reporter) -> Res
     if reporter.is_json() {
         let token_file = settings.token_file.display().to_string();
         let event = json!({ "event": "api", "url": url, "socket": socket, "token_file": token_file });
-        return args::write_out(format!("{event}\n").as_bytes());
+        return write_out(format!("{event}\n").as_bytes());
     }
     match url.or(socket) {
-        Some(place) => args::write_out(format!("{place}\n").as_bytes())?,
+        Some(place) => write_out(format!("{place}\n").as_bytes())?,
         None => return Ok(()),
     }
     reporter.note(&format!("to change anything there takes the token in {}", settings.token_file.display()));
