@@ -44,14 +44,15 @@ impl EventFields {
         fields
     }
 
-    fn line(mut self, level: Level) -> String {
+    fn line(self, level: Level) -> String {
         let kind = if level == Level::ERROR { "error" } else { "warning" };
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let error = self.others.remove("error").map(|error| format!(": {}", text(&error)));
+        let error = self.others.get("error").map(|error| format!(": {}", text(error)));
         let error = error.unwrap_or_default();
         let others: Vec<_> = self
             .others
             .iter()
+            .filter(|(name, _)| *name != "error")
             .map(|(name, value)| format!("{} {}", name.replace('_', " "), text(value)))
             .collect();
         let others = if others.is_empty() { String::new() } else { format!(" ({})", others.join(", ")) };

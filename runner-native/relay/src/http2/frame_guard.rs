@@ -1,6 +1,6 @@
 //! A visitor's HTTP/2 connection that gives others their turn, and fails when it carries too many frames that belong to no request.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,6 +76,22 @@ impl AsyncWrite for FrameGuard {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.wire).poll_write(cx, buf))?;
         this.budget.handle_sent(&buf[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.wire).poll_write_vectored(cx, bufs))?;
+        let mut left = written;
+        for buf in bufs {
+            let sent = left.min(buf.len());
+            this.budget.handle_sent(&buf[..sent]);
+            left -= sent;
+        }
         Poll::Ready(Ok(written))
     }
 
