@@ -37,14 +37,7 @@ fn what_no_visitor_reads_is_limited_for_the_whole_relay() {
     });
     // Half of a first window, 128 KiB, is unread of each visitor at least: more is granted when half of it was read.
     let tunnel = Tunnel::with(origin.port, &["--max-unread", "1"], &[]);
-    let silent: Vec<_> = (0..SILENT)
-        .map(|_| {
-            let mut visitor = tunnel.visit();
-            visitor.send(tunnel.request("GET", "/large", &[])).expect("the relay reads");
-            assert_eq!(visitor.head().expect("an answer").status(), 200);
-            visitor
-        })
-        .collect();
+    let silent = tunnel.visit_silently(SILENT, "/large");
     cuts.recv_timeout(PATIENCE).expect("a stream that stands still is reset");
     let (head, body) = tunnel.get("/small").expect("an answer");
     assert_eq!((head.status(), body.as_slice()), (200, &b"here"[..]));

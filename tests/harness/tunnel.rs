@@ -192,6 +192,20 @@ impl Tunnel {
         self.relay.visit()
     }
 
+    /// So many visitors who ask for `target`, read the head of the answer, and nothing of the rest.
+    ///
+    /// # Panics
+    /// When one is not answered with 200.
+    pub fn visit_silently(&self, visitors: usize, target: &str) -> Vec<Conversation> {
+        let visit = |_| {
+            let mut visitor = self.visit();
+            visitor.send(self.request("GET", target, &[])).expect("the relay reads");
+            assert_eq!(visitor.head().expect("an answer").status(), 200);
+            visitor
+        };
+        (0..visitors).map(visit).collect()
+    }
+
     /// The head of a request to the agent's first service; `lines` are whole field lines.
     pub fn request(&self, method: &str, target: &str, lines: &[&str]) -> String {
         request(self.agent.host(), method, target, lines)

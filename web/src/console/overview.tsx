@@ -9,6 +9,7 @@ import { short } from "./agents";
 import * as api from "./api";
 import type { PageProps } from "./page";
 import { usePolled } from "./polled";
+import { Tiles, type Tile } from "./tiles";
 
 /** The interval of a point. */
 const HISTORY_MS = 10_000;
@@ -20,7 +21,7 @@ export function OverviewPage(props: PageProps): JSX.Element {
   const points = history.value?.points ?? [];
   return (
     <>
-      <Tiles status={status} points={points} seconds={history.value?.interval_seconds ?? 1} />
+      <Totals status={status} points={points} seconds={history.value?.interval_seconds ?? 1} />
       {status !== undefined && (
         <Section title="Relay">
           <div class="line">
@@ -97,14 +98,14 @@ function RelayLine(props: { relay: api.Relay }): JSX.Element {
   );
 }
 
-function Tiles(props: { status: api.Status | undefined; points: api.Point[]; seconds: number }): JSX.Element {
+function Totals(props: { status: api.Status | undefined; points: api.Point[]; seconds: number }): JSX.Element {
   const { status, points, seconds } = props;
   const last = points[points.length - 1];
   const sum = (pick: (point: api.Point) => number): number => points.reduce((all, point) => all + pick(point), 0);
   const failed = status === undefined || status.requests === 0 ? undefined : (status.failed_requests / status.requests) * 100;
   const shown = (number: number | undefined): string => (number === undefined ? "–" : whole(number));
   const rate = last === undefined ? "" : `${round(last.requests / seconds)} a second`;
-  const tiles: [string, string, string][] = [
+  const tiles: Tile[] = [
     ["Agents", shown(status?.agents), status === undefined ? "" : `${whole(status.sessions)} sessions`],
     ["Connections", shown(status?.connections), "visitors and agents"],
     ["Requests", shown(status?.requests), rate],
@@ -112,18 +113,7 @@ function Tiles(props: { status: api.Status | undefined; points: api.Point[]; sec
     ["Bytes", last === undefined ? "–" : `${size((last.bytes_in + last.bytes_out) / seconds)}/s`, last === undefined ? "" : `${size(sum((point) => point.bytes_in + point.bytes_out))} in the hour`],
     ["Logins refused", points.length === 0 ? "–" : whole(sum((point) => point.refused_logins)), "in the last hour"],
   ];
-  return (
-    <dl class="tiles six">
-      {tiles.map(([name, figure, more]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>
-            {figure} <small>{more}</small>
-          </dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Tiles class="tiles six" tiles={tiles} />;
 }
 
 function Charts(props: { points: api.Point[]; seconds: number }): JSX.Element {

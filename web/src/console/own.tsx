@@ -6,6 +6,7 @@ import { Section } from "../shared/section";
 import { AgentLine, type KnownAgents, Nobody, loadAgents } from "./agents";
 import * as api from "./api";
 import { usePolled } from "./polled";
+import { Tiles, type Tile } from "./tiles";
 
 const REFRESH_MS = 5000;
 
@@ -19,7 +20,7 @@ export function OwnPage(props: { identity: string }): JSX.Element {
   const sessions = value?.sessions.get(props.identity) ?? [];
   return (
     <>
-      <Tiles sessions={sessions} />
+      <Totals sessions={sessions} />
       <Section title="Agents">
         {failed !== undefined && <p class="notice none">{failed}</p>}
         {value === undefined && failed === undefined && <p class="hint none">Loading…</p>}
@@ -41,7 +42,7 @@ export function OwnPage(props: { identity: string }): JSX.Element {
   );
 }
 
-function Tiles(props: { sessions: api.AgentSession[] }): JSX.Element {
+function Totals(props: { sessions: api.AgentSession[] }): JSX.Element {
   const { sessions } = props;
   const sum = (pick: (session: api.AgentSession) => number): number => sessions.reduce((all, session) => all + pick(session), 0);
   const requests = sum((session) => session.requests);
@@ -50,22 +51,11 @@ function Tiles(props: { sessions: api.AgentSession[] }): JSX.Element {
   const answered = requests - failed;
   const average = answered <= 0 ? undefined : sum((session) => session.average_ms * (session.requests - session.failed_requests)) / answered;
   const bytes = sum((session) => session.bytes_in + session.bytes_out);
-  const tiles: [string, string, string][] = [
+  const tiles: Tile[] = [
     ["Requests", whole(requests), "since the agents connected"],
     ["Failed", requests === 0 ? "–" : `${((failed / requests) * 100).toFixed(1)} %`, `${whole(failed)} in all`],
     ["Average", average === undefined ? "–" : duration(average), "until a response begins"],
     ["Bytes", size(bytes), "in both directions"],
   ];
-  return (
-    <dl class="tiles">
-      {tiles.map(([name, figure, more]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>
-            {figure} <small>{more}</small>
-          </dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Tiles tiles={tiles} />;
 }

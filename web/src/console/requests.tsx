@@ -3,15 +3,14 @@ import type { JSX } from "preact";
 import { useCallback, useState } from "preact/hooks";
 
 import { Dialog } from "../shared/dialog";
-import { duration, whole } from "../shared/format";
+import { duration } from "../shared/format";
 import { useHash } from "../shared/hash";
 import { JsonTree, parseJson } from "../shared/json";
-import { Section } from "../shared/section";
 import { short } from "./agents";
 import * as api from "./api";
-import type { PageProps } from "./page";
 import { OwnLog } from "./own-requests";
-import { Pager, SIZES, Sizes, tone } from "./pager";
+import type { PageProps } from "./page";
+import { LogSection, tone, usePaging } from "./pager";
 import { usePolled } from "./polled";
 import { momentOf } from "./times";
 
@@ -67,58 +66,48 @@ export function RequestsPage(props: PageProps): JSX.Element {
 }
 
 function Log(props: { domain: string }): JSX.Element {
-  const [perPage, setPerPage] = useState(SIZES[1]!);
-  const [page, setPage] = useState(0);
+  const paging = usePaging();
+  const { page, perPage } = paging;
   const [shown, setShown] = useState<api.LoggedRequest | undefined>();
   const load = useCallback(() => api.requests(props.domain, perPage, page * perPage), [props.domain, perPage, page]);
   const { value, failed } = usePolled(load, REFRESH_MS);
-  const sizes = (
-    <Sizes
-      chosen={perPage}
-      onChange={(size) => {
-        setPerPage(size);
-        setPage(0);
-      }}
-    />
-  );
   return (
-    <Section title={value === undefined ? "Requests" : `Requests (${whole(value.total)})`} action={sizes}>
-      {failed !== undefined && <p class="notice none">{failed}</p>}
-      {value === undefined && failed === undefined && <p class="hint none">Loading…</p>}
-      {value?.total === 0 && <p class="hint none">None are logged. The log of a tunnel is off until it is edited to have one.</p>}
-      {value !== undefined && value.total > 0 && (
-        <div class="table-place" tabIndex={0} role="region" aria-label="Requests">
-          <table class="rows">
-            <thead>
-              <tr>
-                <th scope="col">Time</th>
-                <th scope="col">Method</th>
-                <th scope="col">Path</th>
-                <th scope="col">Status</th>
-                <th scope="col">Duration</th>
+    <LogSection
+      paging={paging}
+      value={value}
+      failed={failed}
+      none="None are logged. The log of a tunnel is off until it is edited to have one."
+      dialog={shown !== undefined && <RequestDialog request={shown} onClose={() => setShown(undefined)} />}
+    >
+      {({ logs }) => (
+        <table class="rows">
+          <thead>
+            <tr>
+              <th scope="col">Time</th>
+              <th scope="col">Method</th>
+              <th scope="col">Path</th>
+              <th scope="col">Status</th>
+              <th scope="col">Duration</th>
+            </tr>
+          </thead>
+          <tbody>
+            {logs.map((request) => (
+              <tr key={request.id}>
+                <td class="numbers">{momentOf(request.timestamp)}</td>
+                <td>{request.method}</td>
+                <td class="path">
+                  <button type="button" class="link mono" onClick={() => setShown(request)}>
+                    {request.path}
+                  </button>
+                </td>
+                <td class={tone(request.status_code)}>{request.status_code ?? "none"}</td>
+                <td class="numbers">{duration(request.duration_ms)}</td>
               </tr>
-            </thead>
-            <tbody>
-              {value.logs.map((request) => (
-                <tr key={request.id}>
-                  <td class="numbers">{momentOf(request.timestamp)}</td>
-                  <td>{request.method}</td>
-                  <td class="path">
-                    <button type="button" class="link mono" onClick={() => setShown(request)}>
-                      {request.path}
-                    </button>
-                  </td>
-                  <td class={tone(request.status_code)}>{request.status_code ?? "none"}</td>
-                  <td class="numbers">{duration(request.duration_ms)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+            ))}
+          </tbody>
+        </table>
       )}
-      <Pager page={page} perPage={perPage} total={value?.total ?? 0} onChange={setPage} />
-      {shown !== undefined && <RequestDialog request={shown} onClose={() => setShown(undefined)} />}
-    </Section>
+    </LogSection>
   );
 }
 
