@@ -26,14 +26,14 @@ use crate::limits::reached::ReachedStreams;
 use crate::limits::reserve::Reserve;
 use crate::limits::visitor_counts::{ExemptAddresses, VisitorCounts};
 use crate::live_options::{CurrentOptions, LiveOptions};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RequestRecord};
 use crate::names::{DnsLookup, NameRegistry, Resolver};
 use crate::owner_logs::OwnerLogs;
 use crate::registry::{OpenRegistry, Registry};
 use crate::revocations::Revocations;
 use crate::router::{LocalRouter, Router};
 use crate::self_probe::Readiness;
-use crate::sessions::{Hold, PortTable, SessionTable};
+use crate::sessions::{Assigned, Destination, Hold, PortTable, SessionTable};
 use crate::settings::RelaySettings;
 use crate::totals::Totals;
 use crate::traffic_history::TrafficHistory;
@@ -188,6 +188,19 @@ impl RelayState {
             plugins,
             settings,
         }
+    }
+
+    /// Counts a request that is passed on to `destination`, and logs it for the owner.
+    pub(crate) fn record_request(
+        &self,
+        destination: &Destination,
+        method: &str,
+        path: &str,
+    ) -> RequestRecord<'_> {
+        let Destination { name, assigned } = destination;
+        let assigned = assigned.as_ref();
+        let log = self.owner_logs.begin(name, assigned.map(|assigned| &assigned.service), method, path);
+        RequestRecord::new(&self.metrics, assigned.map(Assigned::record), self.clock).logged(log)
     }
 
     /// The public URL of an agent's service; `None` is the one at the bare name.

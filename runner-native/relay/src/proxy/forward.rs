@@ -14,7 +14,6 @@ use super::upgrade;
 use crate::http1::auth::logs_in_connection;
 use crate::http1::head_rewrite;
 use crate::http1::request_body::{Permit, RequestBody};
-use crate::metrics::RequestRecord;
 use crate::pages;
 use crate::sessions::{Assigned, Destination, Wanted};
 use crate::upstream::conn::UpstreamConn;
@@ -36,15 +35,7 @@ pub(crate) async fn forward(
     rate: Option<MinRate>,
 ) -> Result<Answer, Page> {
     let guard = visitor.state.lifecycle.requests.enter().ok_or_else(pages::draining)?;
-    let assigned = destination.assigned.as_ref();
-    let asked =
-        RequestRecord::new(&visitor.state.metrics, assigned.map(Assigned::record), visitor.state.clock)
-            .logged(visitor.state.owner_logs.begin(
-                &destination.name,
-                assigned.map(|assigned| &assigned.service),
-                request.method().as_str(),
-                request.uri().path(),
-            ));
+    let asked = visitor.state.record_request(&destination, request.method().as_str(), request.uri().path());
     let user = visitor.stream_user(&client);
     let (mut head, body) = request.into_parts();
     let on_upgrade = head.extensions.remove::<OnUpgrade>();

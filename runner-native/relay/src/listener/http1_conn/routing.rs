@@ -260,10 +260,8 @@ fn forward<'a>(
         drop(permit.over());
         return Routed::Page(pages::over_rate());
     }
+    let record = state.record_request(&destination, view.method(), view.path());
     let Destination { name, assigned } = destination;
-    let service = assigned.as_ref().map(|assigned| &assigned.service);
-    let log = state.owner_logs.begin(&name, service, view.method(), view.path());
-    let record = RequestRecord::new(&state.metrics, assigned.as_ref().map(Assigned::record), state.clock);
     let rewrite = RequestRewrite {
         forwarded: ForwardedFields::Replace(&cache.forwarded),
         keeps_client_address: false,
@@ -277,7 +275,7 @@ fn forward<'a>(
         user,
         logs_in: view.authenticates_connection(),
         permit: Some(permit),
-        record: Some(record.logged(log)),
+        record: Some(record),
         _guard: guard,
     };
     Routed::Forward { head: heads.split().freeze(), request }
