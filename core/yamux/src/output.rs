@@ -1,4 +1,5 @@
-//! Bytes out: pending state becomes frames, those of many streams in one batch, when the owner polls.
+//! Bytes out: pending state becomes frames, those of many streams in one batch, when the owner polls. Large payloads leave
+//! as they were written, without a copy.
 
 use bytes::Bytes;
 
@@ -15,25 +16,28 @@ const MAX_FRAME: usize = 64 * 1024;
 const MIN_ROOM: usize = HEADER_BYTES + 512;
 /// Small batches share allocations of this size.
 const BLOCK: usize = 4096;
+/// A payload of this size is not copied next to its header. Below it, a further message of the transport costs about as
+/// much as the copy.
+const MIN_SEPARATE: usize = 8 * 1024;
 
 impl Mux {
-    /// The next batch of whole frames, at most [`MuxConfig::batch`](crate::MuxConfig::batch) bytes, or what
+    /// The next batch of frames, at most [`MuxConfig::batch`](crate::MuxConfig::batch) bytes, or what
     /// [`set_batch`](Self::set_batch) said: first frames of the session, then frames of streams other than data, then data
-    /// by deficit round robin, in which a stream that sends little goes before those that send much. `None`: nothing is
+    /// by deficit round robin, in which a stream that sends little goes before those that send much. A large payload is a
+    /// batch of its own, the one after that with its header; both together are as large as one may be. `None`: nothing is
     /// pending.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        if let Some(payload) = self.payload.take() {
+            self.timers.output_pulled(self.has_output(), self.now);
+            return Some(payload);
+        }
         let frames = self.pending_frames();
         if frames == 0 {
             self.timers.output_pulled(false, self.now);
             return None;
         }
-        // Room for everything that is pending, and for the small batches that follow.
-        let wanted = self.counts.unsent.saturating_add(frames.saturating_mul(3 * HEADER_BYTES));
-        let wanted = wanted.min(self.batch_limit);
-        if self.batch.capacity() < wanted {
-            self.batch.reserve(wanted.max(BLOCK));
-        }
+        self.reserve(frames.saturating_mul(3 * HEADER_BYTES));
         self.write_control();
         if !self.is_ended() {
             // While data waits, it gets at least half of the batch.
@@ -41,7 +45,9 @@ impl Mux {
             let has_data = self.waiting() > 0;
             self.write_stream_frames(if has_data { half } else { self.batch_limit });
             self.write_data();
-            self.write_stream_frames(self.batch_limit);
+            if self.payload.is_none() {
+                self.write_stream_frames(self.batch_limit);
+            }
         }
         self.timers.output_pulled(self.has_output(), self.now);
         match self.batch.len() {
@@ -65,7 +71,15 @@ impl Mux {
     /// Whether [`poll_transmit`](Self::poll_transmit) may give something.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        self.pending_frames() > 0
+        self.payload.is_some() || self.pending_frames() > 0
+    }
+
+    /// Makes room for `bytes` more in the batch, and for the small batches that follow.
+    fn reserve(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.batch_limit.saturating_sub(self.batch.len()));
+        if self.batch.capacity() - self.batch.len() < bytes {
+            self.batch.reserve(bytes.max(BLOCK));
+        }
     }
 
     /// An estimate of the pending frames: a stream may have several, or none after all.
@@ -175,7 +189,8 @@ impl Mux {
     }
 
     fn write_data(&mut self) {
-        while self.batch_limit.saturating_sub(self.batch.len()) >= MIN_ROOM
+        while self.payload.is_none()
+            && self.batch_limit.saturating_sub(self.batch.len()) >= MIN_ROOM
             && let Some((list, key)) = self.next_sender()
         {
             self.write_data_of(key, list);
@@ -212,9 +227,19 @@ impl Mux {
         stream.send.set_quota(self.round, left);
         let id = stream.id;
         let flags = self.syn_ack_flags(key);
-        self.write(Header::new(FrameType::Data, flags, id, length as u32));
+        let header = Header::new(FrameType::Data, flags, id, length as u32);
+        if length >= MIN_SEPARATE {
+            self.payload = self.streams[key].send.pop_slice(length);
+        }
+        if self.payload.is_some() {
+            self.write(header);
+        } else {
+            // Once for all data that is copied into this batch.
+            self.reserve(HEADER_BYTES * 3 + self.counts.unsent);
+            self.write(header);
+            self.streams[key].send.pop_into(&mut self.batch, length);
+        }
         let stream = &mut self.streams[key];
-        stream.send.pop_into(&mut self.batch, length);
         stream.progress_at = self.now;
         self.counts.unsent -= length;
         // What the batch is too short for goes on in the next batch, before all others.

@@ -158,6 +158,19 @@ impl SendHalf {
         self.queue.push_back(block.freeze());
     }
 
+    /// Takes the next `length` bytes if they lie in one slice.
+    pub(crate) fn pop_slice(&mut self, length: usize) -> Option<Bytes> {
+        let front = self.queue.front_mut()?;
+        let data = match front.len() {
+            all if all == length => self.queue.pop_front()?,
+            more if more > length => front.split_to(length),
+            _ => return None,
+        };
+        self.unsent -= length as u32;
+        self.window -= length as u32;
+        Some(data)
+    }
+
     /// Moves `length` bytes into `batch`; there must be as many.
     pub(crate) fn pop_into(&mut self, batch: &mut BytesMut, length: usize) {
         let mut left = length;

@@ -5,7 +5,7 @@
 
 use alloc::collections::VecDeque;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::config::{MuxConfig, RESET_LIMIT_STREAMS, RateLimit};
 use crate::control_frames::ControlFrames;
@@ -111,6 +111,8 @@ pub struct Mux {
     pub(crate) batch_limit: usize,
     /// The batch that is being written; empty between polls, but it keeps its memory.
     pub(crate) batch: BytesMut,
+    /// The payload of the frame whose header was the end of the last batch.
+    pub(crate) payload: Option<Bytes>,
     /// Events of the session. Those of streams are kept as state of the streams.
     pub(crate) events: VecDeque<MuxEvent>,
     /// The peer has sent `GoAway` with code 0.
@@ -151,6 +153,7 @@ impl Mux {
             round: 1,
             batch_limit: config.batch,
             batch: BytesMut::new(),
+            payload: None,
             events: VecDeque::new(),
             remote_go_away: false,
             wants_open: false,

@@ -124,6 +124,11 @@ impl Lens {
         Ok(())
     }
 
+    /// The payload of stream `id` that its last header has announced and that is still to come, bytes.
+    pub fn announced(&self, id: u32) -> usize {
+        if self.of == id { self.left } else { 0 }
+    }
+
     /// Whether the bytes so far end between two frames.
     pub fn is_whole(&self) -> bool {
         self.have == 0 && self.left == 0

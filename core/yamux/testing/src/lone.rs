@@ -9,6 +9,7 @@ use hvym_yamux::{Mux, MuxConfig, MuxError, MuxEvent, Read, Role, StreamId};
 use crate::lens::{ACK, DATA, Frame, GO_AWAY, Lens, PING, Piece, SYN, frames};
 use crate::model::ensure;
 use crate::ops::End;
+use crate::rig::whole_batch;
 use crate::run::Checked;
 
 /// Payload of zeros for frames that are made up.
@@ -92,9 +93,9 @@ impl Lone {
         Ok(())
     }
 
-    /// Pulls one batch; the frames in it.
+    /// Pulls one batch, with a large payload that follows it; the frames in both.
     pub fn pull(&mut self) -> Result<Vec<Frame>, String> {
-        let Some(batch) = self.mux.poll_transmit() else { return Ok(Vec::new()) };
+        let Some(batch) = whole_batch(&mut self.mux) else { return Ok(Vec::new()) };
         ensure!(!batch.is_empty() && batch.len() <= self.config.batch, "a batch of {} bytes", batch.len());
         self.lens.feed(&batch, |piece| match piece {
             Piece::Header(frame) if frame.version != 0 || frame.kind > GO_AWAY => Err(format!("{frame:?}")),

@@ -96,6 +96,22 @@ pub fn parse(mut bytes: &[u8]) -> Vec<Frame> {
     frames
 }
 
+/// The next batch, and with it the large payload that follows its last header, if one does.
+pub fn whole_batch(mux: &mut Mux) -> Option<Bytes> {
+    let first = mux.poll_transmit()?;
+    let mut rest = &first[..];
+    loop {
+        let Some((head, after)) = rest.split_at_checked(12) else { return Some(first) };
+        let length = u32::from_be_bytes([head[8], head[9], head[10], head[11]]) as usize;
+        match after.split_at_checked(if head[1] == 0 { length } else { 0 }) {
+            Some((_, next)) => rest = next,
+            None => break,
+        }
+    }
+    let payload = mux.poll_transmit().expect("the payload follows its header");
+    Some([first, payload].concat().into())
+}
+
 /// A mux whose peer is the test.
 pub struct Rig {
     /// The mux under test.
@@ -145,16 +161,16 @@ impl Rig {
     /// All frames that wait to be sent.
     pub fn sent(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
-        while let Some(batch) = self.mux.poll_transmit() {
+        while let Some(batch) = whole_batch(&mut self.mux) {
             frames.extend(parse(&batch));
             self.check();
         }
         frames
     }
 
-    /// The next batch alone.
+    /// The next batch alone, with a large payload that follows it.
     pub fn batch(&mut self) -> Vec<Frame> {
-        self.mux.poll_transmit().map(|batch| parse(&batch)).unwrap_or_default()
+        whole_batch(&mut self.mux).map(|batch| parse(&batch)).unwrap_or_default()
     }
 
     /// All events that wait.

@@ -71,7 +71,9 @@ pub struct Endpoint {
     pub mux: Mux,
     /// Bytes it sent that are on their way, and when they arrive.
     pub way: VecDeque<(Instant, Bytes)>,
-    out: Lens,
+    pub(crate) out: Lens,
+    /// The length of what was pulled last.
+    last_batch: usize,
     heard: Lens,
     /// Streams its application knows, by their number on the wire.
     pub known: Vec<u32>,
@@ -103,6 +105,7 @@ impl World {
             mux: Mux::new(role, setup.config(), 1, [seed; 32], now),
             way: VecDeque::new(),
             out: Lens::default(),
+            last_batch: 0,
             heard: Lens::default(),
             known: Vec::new(),
         };
@@ -227,9 +230,15 @@ impl World {
         if from.way.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() >= setup.capacity {
             return Ok(false);
         }
-        let Some(batch) = from.mux.poll_transmit() else { return Ok(false) };
+        let Some(batch) = from.mux.poll_transmit() else {
+            ensure!(from.out.is_whole(), "the last batch ended within a frame");
+            return Ok(false);
+        };
         ensure!(!batch.is_empty(), "an empty batch");
-        ensure!(batch.len() <= setup.config().batch, "a batch of {} bytes", batch.len());
+        // A large payload counts with the batch that ends with its header.
+        let length = batch.len() + if from.out.is_whole() { 0 } else { from.last_batch };
+        ensure!(length <= setup.config().batch, "a batch of {length} bytes");
+        from.last_batch = batch.len();
         from.way.push_back((self.now + setup.delay, batch.clone()));
         let mut hasher = DefaultHasher::new();
         hasher.write_usize(end);
@@ -254,7 +263,6 @@ impl World {
             self.note(|| line);
         }
         result.map_err(|why| format!("end {end}: {why}"))?;
-        ensure!(self.ends[end].out.is_whole(), "a batch ends within a frame");
         Ok(true)
     }
 

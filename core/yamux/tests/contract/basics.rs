@@ -140,7 +140,9 @@ fn bytes_that_are_read_lie_inside_the_message_that_was_received() {
     let ours = relay.open(NOW).unwrap();
     let mut data = Bytes::from(vec![9; 32 * 1024]);
     relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
+    let header = relay.poll_transmit().unwrap();
     let message = relay.poll_transmit().unwrap();
+    agent.handle_data(header, NOW).unwrap();
     agent.handle_data(message.clone(), NOW).unwrap();
     let theirs = accept(&mut agent);
     let Read::Data(read) = agent.stream(theirs).unwrap().read(usize::MAX, NOW).unwrap() else {
@@ -210,14 +212,45 @@ fn a_stream_that_stalls_below_the_limit_of_the_session_keeps_no_other_waiting() 
 }
 
 #[test]
-fn what_fills_a_queue_leaves_in_one_batch() {
+fn what_fills_a_queue_leaves_at_once_behind_its_header_without_a_copy() {
     let (mut relay, _) = pair();
+    relay.poll_transmit().expect("its first ping");
     let ours = relay.open(NOW).unwrap();
     let mut data = Bytes::from(vec![9; MuxConfig::default().max_stream_unsent]);
+    let (place, length) = (data.as_ptr(), data.len());
     relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
     assert!(data.is_empty());
-    assert!(relay.poll_transmit().is_some());
+    assert_eq!(relay.poll_transmit().expect("a header").len(), 12);
+    assert!(relay.has_output(), "the payload is due");
+    let payload = relay.poll_transmit().expect("a payload");
+    assert_eq!((payload.as_ptr(), payload.len()), (place, length));
+    assert!(!relay.has_output());
     assert_eq!(relay.poll_transmit(), None);
+}
+
+#[test]
+fn nothing_comes_between_a_large_payload_and_its_header() {
+    let (mut relay, mut agent) = pair();
+    settle(&mut relay, &mut agent);
+    let [bulk, other] = [relay.open(NOW).unwrap(), relay.open(NOW).unwrap()];
+    relay.stream(bulk).unwrap().write(&mut Bytes::from(vec![9; 40_000]), NOW).unwrap();
+    relay.stream(bulk).unwrap().finish(NOW).unwrap();
+    let header = relay.poll_transmit().unwrap();
+    assert!(header.ends_with(&40_000_u32.to_be_bytes()));
+    // A stream that ends and one that begins, an answer that is due, and a smaller batch.
+    relay.stream(other).unwrap().reset(0, NOW);
+    let third = relay.open(NOW).unwrap();
+    write_all(&mut relay, third, b"small");
+    relay.handle_data(Bytes::from_static(&[0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7]), NOW).unwrap();
+    relay.set_batch(4096);
+    let payload = relay.poll_transmit().unwrap();
+    assert_eq!(payload.len(), 40_000);
+    agent.handle_data(header, NOW).unwrap();
+    agent.handle_data(payload, NOW).unwrap();
+    settle(&mut relay, &mut agent);
+    let mut read = [accept(&mut agent), accept(&mut agent)].map(|theirs| read_all(&mut agent, theirs));
+    read.sort();
+    assert!(read == [(vec![9; 40_000], true), (b"small".to_vec(), false)]);
 }
 
 #[test]
@@ -226,7 +259,7 @@ fn four_streams_that_share_a_message_are_read_without_a_copy() {
     relay.poll_transmit().expect("its first ping");
     for _ in 0..4 {
         let ours = relay.open(NOW).unwrap();
-        let mut data = Bytes::from(vec![9; 16 * 1024]);
+        let mut data = Bytes::from(vec![9; 4 * 1024]);
         relay.stream(ours).unwrap().write(&mut data, NOW).unwrap();
     }
     let message = relay.poll_transmit().unwrap();
@@ -237,7 +270,7 @@ fn four_streams_that_share_a_message_are_read_without_a_copy() {
         let Read::Data(read) = agent.stream(theirs).unwrap().read(usize::MAX, NOW).unwrap() else {
             panic!("nothing arrived");
         };
-        assert_eq!(read.len(), 16 * 1024);
+        assert_eq!(read.len(), 4 * 1024);
         assert!(message.as_ptr_range().contains(&read.as_ptr()));
     }
 }

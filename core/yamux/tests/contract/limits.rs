@@ -52,7 +52,7 @@ fn streams_that_nobody_takes_fill_the_session_no_further_than_its_limit_and_wake
     rig.events();
     // Each batch that leaves makes room for those that wait.
     let mut woken = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..16 {
         rig.batch();
         woken.extend(rig.events());
     }
