@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::config::MIN_BATCH;
 use crate::frame::{Flags, FrameType, HEADER_BYTES, Header};
 use crate::recv::RecvState;
-use crate::send::SendState;
+use crate::send::{Run, SendState};
 use crate::session::Mux;
 use crate::stream_state::{List, PendingFrame};
 
@@ -221,29 +221,28 @@ impl Mux {
         }
         let quota = stream.send.quota(self.round);
         let wanted = unsent.min(if is_alone { MAX_FRAME } else { usize::from(quota) });
-        let length = wanted.min(room);
+        let run = stream.send.next_run(wanted.min(room), MIN_SEPARATE);
+        let length = run.length();
         debug_assert!(length > 0, "a turn without a quota");
         let left = quota.saturating_sub(u16::try_from(length).unwrap_or(u16::MAX));
         stream.send.set_quota(self.round, left);
         let id = stream.id;
         let flags = self.syn_ack_flags(key);
-        let header = Header::new(FrameType::Data, flags, id, length as u32);
-        if length >= MIN_SEPARATE {
-            self.payload = self.streams[key].send.pop_slice(length);
-        }
-        if self.payload.is_some() {
-            self.write(header);
-        } else {
+        if let Run::Copied(_) = run {
             // Once for all data that is copied into this batch.
-            self.reserve(HEADER_BYTES * 3 + self.counts.unsent);
-            self.write(header);
-            self.streams[key].send.pop_into(&mut self.batch, length);
+            self.reserve(HEADER_BYTES + self.counts.unsent);
+        }
+        self.write(Header::new(FrameType::Data, flags, id, length as u32));
+        let send = &mut self.streams[key].send;
+        match run {
+            Run::Copied(length) => send.pop_into(&mut self.batch, length),
+            Run::Separate(length) => self.payload = send.pop_slice(length),
         }
         let stream = &mut self.streams[key];
         stream.progress_at = self.now;
         self.counts.unsent -= length;
         // What the batch is too short for goes on in the next batch, before all others.
-        let interrupted = (length < wanted && left > 0).then_some(list);
+        let interrupted = (length == room && length < wanted && left > 0).then_some(list);
         self.after_data(key, interrupted);
     }
 

@@ -56,6 +56,23 @@ pub(crate) enum WriterWait {
     LargerWindow,
 }
 
+/// What the next frame of a stream carries, bytes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Run {
+    /// To be copied next to the header.
+    Copied(usize),
+    /// Of one slice.
+    Separate(usize),
+}
+
+impl Run {
+    pub(crate) fn length(self) -> usize {
+        match self {
+            Run::Copied(length) | Run::Separate(length) => length,
+        }
+    }
+}
+
 /// The sending half of a stream. What is queued never exceeds the window, so that all of it can leave, and a peer that
 /// grants nothing makes this end hold nothing.
 #[derive(Debug)]
@@ -158,17 +175,33 @@ impl SendHalf {
         self.queue.push_back(block.freeze());
     }
 
-    /// Takes the next `length` bytes if they lie in one slice.
+    /// What the next frame should carry, at most `most` bytes: one slice of `separate` bytes or more, or the smaller ones
+    /// before the next of these.
+    pub(crate) fn next_run(&self, most: usize, separate: usize) -> Run {
+        let mut length = 0;
+        for slice in self.queue.iter() {
+            if slice.len() >= separate {
+                if length > 0 {
+                    break;
+                }
+                if most >= separate {
+                    return Run::Separate(slice.len().min(most));
+                }
+            }
+            length += slice.len();
+            if length >= most {
+                break;
+            }
+        }
+        Run::Copied(length.min(most))
+    }
+
+    /// Takes `length` bytes of the next slice, which must be as long.
     pub(crate) fn pop_slice(&mut self, length: usize) -> Option<Bytes> {
         let front = self.queue.front_mut()?;
-        let data = match front.len() {
-            all if all == length => self.queue.pop_front()?,
-            more if more > length => front.split_to(length),
-            _ => return None,
-        };
         self.unsent -= length as u32;
         self.window -= length as u32;
-        Some(data)
+        if front.len() > length { Some(front.split_to(length)) } else { self.queue.pop_front() }
     }
 
     /// Moves `length` bytes into `batch`; there must be as many.
