@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 
@@ -121,7 +121,11 @@ impl Output {
 
 /// `payload` masked by `key`: in place if nobody else has it.
 fn masked(key: [u8; 4], payload: Bytes) -> Bytes {
-    let mut payload = payload.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
-    Mask::new(key).apply(&mut payload);
-    payload.freeze()
+    match payload.try_into_mut() {
+        Ok(mut payload) => {
+            Mask::new(key).apply(&mut payload);
+            payload.freeze()
+        }
+        Err(shared) => Mask::new(key).copy(&shared).freeze(),
+    }
 }
