@@ -54,7 +54,9 @@ impl OpenRefusal {
 pub struct PoolConfig {
     /// Which connections other visitors may take.
     pub reuse: Reuse,
-    /// Idle connections of one service. Each is a connection to a service that may be a development server, and a stream
+    /// Idle connections of one service. Beyond it the one that is idle for longest is closed, if it is so for more than
+    /// `just_used`; else the one that comes back: where visitors come faster than connections become quiet, the oldest is the
+    /// next that somebody may take. Each is a connection to a service that may be a development server, and a stream
     /// of the link; fewer than requests may run at once, and of visitors that ask again and again some would open a new one
     /// for each request.
     pub max_idle: usize,
@@ -175,16 +177,18 @@ impl<C> ConnPool<C> {
                 return None;
             }
         }
+        let conns = self.services.entry(returned.service).or_insert_with(IdleConns::new);
+        if conns.len() >= self.config.max_idle {
+            let Some(oldest) = conns.oldest(now, self.config.just_used) else {
+                self.closed.push_back(returned.conn);
+                return None;
+            };
+            self.closed.extend(conns.remove(oldest));
+        }
         let until = now + keep;
         let idle = Idle { conn: returned.conn, visitor: returned.visitor, since: now, until, shared_from };
         let id = ConnId(self.next_id);
         self.next_id += 1;
-        let conns = self.services.entry(returned.service).or_insert_with(IdleConns::new);
-        if conns.len() >= self.config.max_idle
-            && let Some(oldest) = conns.oldest()
-        {
-            self.closed.extend(conns.remove(oldest));
-        }
         conns.insert(id, idle);
         self.expiry = Some(self.expiry.map_or(until, |expiry| expiry.min(until)));
         Some(id)
@@ -255,7 +259,7 @@ impl<C> ConnPool<C> {
     }
 
     fn close_oldest(&mut self) {
-        let oldest = self.services.iter().filter_map(|(name, conns)| Some((conns.oldest()?, name))).min();
+        let oldest = self.services.iter().filter_map(|(name, conns)| Some((conns.first()?, name))).min();
         if let Some((id, name)) = oldest {
             let name = Arc::clone(name);
             let conn = self.remove(&name, id);

@@ -66,7 +66,10 @@ pub(crate) async fn take(state: &Arc<RelayState>, tcp: Tcp, peer: SocketAddr, ki
         return reject(tcp, &pages::banned(), matches!(kind, ListenerKind::Tls(_))).await;
     }
     match admit(state, &tcp, peer) {
-        Ok(admitted) => spawn(serve(Arc::clone(state), tcp, peer, kind.clone(), admitted, pass)).detach(),
+        // Boxed, for the executor moves a future several times before it runs, and this one is large.
+        Ok(admitted) => {
+            spawn(Box::pin(serve(Arc::clone(state), tcp, peer, kind.clone(), admitted, pass))).detach();
+        }
         Err(error) => {
             tracing::debug!(%peer, %error, "refused a connection");
             reject(tcp, &pages::over_limit(error), matches!(kind, ListenerKind::Tls(_))).await;

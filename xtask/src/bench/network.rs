@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::load;
 use super::nginx::Origin;
 use super::others::Place;
-use super::path::{DIRECT, Path};
+use super::path::{DIRECT, OURS, Path};
 use super::process::Folder;
 use super::wire::{self, Conditions};
 use super::{open, record, sink};
@@ -92,7 +92,10 @@ pub(super) fn run(runs: usize, is_quick: bool) -> Result<()> {
                     rates(&paths, runs, |path| transfer.run(path, &origin, bytes)).context(case.clone())?;
                 let _infallible = write!(rows, "| {case} | {:.2} MiB/s |", found[0] / MIB as f64);
                 for rate in &found[1..] {
-                    let _infallible = write!(rows, " {:.2} |", rate / found[0]);
+                    let _infallible = match rate.is_nan() {
+                        true => write!(rows, " failed |"),
+                        false => write!(rows, " {:.2} |", rate / found[0]),
+                    };
                 }
                 rows.push('\n');
             }
@@ -108,19 +111,27 @@ pub(super) fn run(runs: usize, is_quick: bool) -> Result<()> {
     record("network", &text)
 }
 
-/// The middle rate of each path; the paths take turns.
+/// The middle rate of each path; the paths take turns. Of another tunnel on which a transfer failed it is no number.
 fn rates(paths: &[Path], runs: usize, once: impl Fn(&Path) -> Result<f64>) -> Result<Vec<f64>> {
     let mut found = vec![Vec::new(); paths.len()];
     for _ in 0..runs {
         for (path, found) in paths.iter().zip(&mut found) {
-            found.push(once(path).context(path.name)?);
+            found.push(match once(path).context(path.name) {
+                Err(error) if ![DIRECT, OURS].contains(&path.name) => {
+                    eprintln!("{error:#}");
+                    f64::NAN
+                }
+                rate => rate?,
+            });
         }
     }
     Ok(found
         .into_iter()
         .map(|mut rates| {
             rates.sort_by(f64::total_cmp);
-            rates[rates.len() / 2]
+            // One that is no number comes last.
+            let is_whole = rates.last().is_some_and(|rate| !rate.is_nan());
+            if is_whole { rates[rates.len() / 2] } else { f64::NAN }
         })
         .collect())
 }

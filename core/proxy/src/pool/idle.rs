@@ -28,8 +28,8 @@ pub(super) struct IdleConns<C> {
     conns: BTreeMap<ConnId, Idle<C>>,
     /// Those of visitors whose connections live.
     own: BTreeSet<(VisitorId, ConnId)>,
-    /// Those that others may take.
-    shared: BTreeSet<ConnId>,
+    /// Those that others may take, by the time from when on.
+    shared: BTreeSet<(Instant, ConnId)>,
 }
 
 impl<C> IdleConns<C> {
@@ -47,16 +47,16 @@ impl<C> IdleConns<C> {
 
     pub(super) fn insert(&mut self, id: ConnId, idle: Idle<C>) {
         self.own.insert((idle.visitor, id));
-        if idle.shared_from.is_some() {
-            self.shared.insert(id);
-        }
+        self.shared.extend(idle.shared_from.map(|from| (from, id)));
         self.conns.insert(id, idle);
     }
 
     pub(super) fn remove(&mut self, id: ConnId) -> Option<C> {
         let idle = self.conns.remove(&id)?;
         self.own.remove(&(idle.visitor, id));
-        self.shared.remove(&id);
+        if let Some(from) = idle.shared_from {
+            self.shared.remove(&(from, id));
+        }
         Some(idle.conn)
     }
 
@@ -72,24 +72,31 @@ impl<C> IdleConns<C> {
         just_used: Duration,
         now: Instant,
     ) -> Option<ConnId> {
-        let fits = |id: &ConnId, is_own: bool| {
+        let since = match choice {
+            Choice::Any => Instant::ZERO,
+            Choice::JustUsed => Instant::ZERO + (now - Instant::ZERO).saturating_sub(just_used),
+            Choice::Fresh => return None,
+        };
+        let fits = |id: &ConnId| {
             let idle = self.conns.get(id)?;
-            let is_fresh_enough = match choice {
-                Choice::Any => true,
-                Choice::JustUsed => now.saturating_duration_since(idle.since) <= just_used,
-                Choice::Fresh => false,
-            };
-            let is_allowed = is_own || idle.shared_from.is_some_and(|from| from <= now);
-            (is_fresh_enough && is_allowed && now < idle.until).then_some(*id)
+            (idle.since >= since && now < idle.until).then_some(*id)
         };
         let own = self.own.range((visitor, ConnId(0))..=(visitor, ConnId(u64::MAX)));
-        let found = own.rev().find_map(|(_, id)| fits(id, true));
-        found.or_else(|| self.shared.iter().rev().find_map(|id| fits(id, false)))
+        // Nothing is shared before it is idle.
+        let shared = self.shared.range((since, ConnId(0))..=(now, ConnId(u64::MAX)));
+        let mut ids = own.rev().map(|(_, id)| id).chain(shared.rev().map(|(_, id)| id));
+        ids.find_map(fits)
     }
 
     /// The one that is idle for longest.
-    pub(super) fn oldest(&self) -> Option<ConnId> {
+    pub(super) fn first(&self) -> Option<ConnId> {
         self.conns.keys().next().copied()
+    }
+
+    /// The one that is idle for longest, if it is so for more than `limit`.
+    pub(super) fn oldest(&self, now: Instant, limit: Duration) -> Option<ConnId> {
+        let (id, idle) = self.conns.first_key_value()?;
+        (now - idle.since > limit).then_some(*id)
     }
 
     /// Those whose time is over.
@@ -109,16 +116,20 @@ impl<C> IdleConns<C> {
         for id in &own {
             self.own.remove(&(visitor, *id));
         }
-        let useless: BTreeSet<ConnId> = own.difference(&self.shared).copied().collect();
+        let useless: Vec<ConnId> = own.into_iter().filter(|id| !self.is_shared(*id)).collect();
         useless.into_iter()
+    }
+
+    fn is_shared(&self, id: ConnId) -> bool {
+        let from = self.conns.get(&id).and_then(|idle| idle.shared_from);
+        from.is_some_and(|from| self.shared.contains(&(from, id)))
     }
 
     /// Others may take none from now on. Returns what nobody may take now.
     pub(super) fn unshare(&mut self) -> Vec<ConnId> {
         let own: BTreeSet<ConnId> = self.own.iter().map(|(_, id)| *id).collect();
-        let useless = self.shared.difference(&own).copied().collect();
-        self.shared.clear();
-        useless
+        let shared = core::mem::take(&mut self.shared);
+        shared.into_iter().map(|(_, id)| id).filter(|id| !own.contains(id)).collect()
     }
 
     /// All connections.

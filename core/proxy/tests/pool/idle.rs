@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hvym_proxy::pool::{ConnId, Returned, VisitorId};
+use hvym_proxy::pool::{ConnId, ConnPool, Returned, VisitorId};
 use hvym_proxy::{Choice, ConnHistory, Reuse, names_connection_login};
 
 use super::{ALICE, BOB, LOGGED_IN, POSTED, SAFE, at, closed, pool, returned};
@@ -150,18 +150,24 @@ fn connections_are_kept_as_long_as_the_service_says_and_never_longer_than_the_li
 }
 
 #[test]
-fn only_idle_connections_are_limited_and_the_oldest_goes() {
-    let mut pool = pool(|config| config.max_idle = 2);
-    for conn in 1..=4 {
-        pool.put(returned(conn, VisitorId(conn.into()), POSTED), at(0));
-        let gone = if conn > 2 { vec![conn - 2] } else { vec![] };
-        assert_eq!(closed(&mut pool), gone);
-    }
-    // Another service has its own limit, and a connection in use has none.
-    pool.put(Returned { service: Arc::from("other"), ..returned(5, ALICE, SAFE) }, at(0));
+fn only_idle_connections_are_limited_and_the_oldest_goes_unless_all_were_just_used() {
+    let mut pool = pool(|config| (config.max_idle, config.just_used) = (2, Duration::from_secs(1)));
+    let put = |pool: &mut _, conn: u32, millis| {
+        ConnPool::put(pool, returned(conn, VisitorId(conn.into()), POSTED), at(millis)).is_some()
+    };
+    assert!(put(&mut pool, 1, 0) && put(&mut pool, 2, 500));
     assert!(closed(&mut pool).is_empty());
-    assert_eq!(pool.take("web", VisitorId(4), Choice::Any, at(1)), Some(4));
-    pool.put(returned(6, ALICE, SAFE), at(1));
+    assert!(!put(&mut pool, 3, 1000), "all were used within a second");
+    assert_eq!(closed(&mut pool), [3]);
+    assert!(put(&mut pool, 3, 1001));
+    assert_eq!(closed(&mut pool), [1]);
+    assert!(put(&mut pool, 4, 1501));
+    assert_eq!(closed(&mut pool), [2]);
+    // Another service has its own limit, and a connection in use has none.
+    pool.put(Returned { service: Arc::from("other"), ..returned(5, ALICE, SAFE) }, at(1501));
+    assert!(closed(&mut pool).is_empty());
+    assert_eq!(pool.take("web", VisitorId(4), Choice::Any, at(1502)), Some(4));
+    pool.put(returned(6, ALICE, SAFE), at(1502));
     assert!(closed(&mut pool).is_empty());
 }
 
@@ -181,8 +187,8 @@ fn a_connection_that_its_service_closed_is_gone_and_a_new_service_gets_none_of_t
 #[test]
 fn ids_of_idle_connections_are_never_used_twice() {
     let mut pool = pool(|config| config.max_idle = 1);
-    let ids: BTreeSet<ConnId> =
-        (0..5).filter_map(|conn| pool.put(returned(conn, ALICE, SAFE), at(0))).collect();
+    let put = |conn: u32| pool.put(returned(conn, ALICE, SAFE), at(2000 * u64::from(conn)));
+    let ids: BTreeSet<ConnId> = (0..5).filter_map(put).collect();
     assert_eq!(ids.len(), 5);
 }
 
