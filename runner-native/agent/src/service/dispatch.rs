@@ -62,12 +62,13 @@ impl Dispatcher {
     /// Serves one stream in a task of its own.
     pub(crate) fn serve(self: &Arc<Self>, stream: TunnelStream, opening: StreamHeader) {
         let dispatcher = Arc::clone(self);
-        spawn(async move {
+        // Boxed, for the executor moves a future several times before it runs, and this one is large.
+        spawn(Box::pin(async move {
             let id = stream.id();
             if let Err(error) = dispatcher.run(stream, opening).await {
                 tracing::debug!(stream = ?id, %error, "a stream ended early");
             }
-        })
+        }))
         .detach();
     }
 
