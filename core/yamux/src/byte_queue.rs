@@ -53,6 +53,10 @@ impl ByteQueue {
         Some(&mut self.first).filter(|data| !data.is_empty())
     }
 
+    pub(crate) fn front(&self) -> Option<&Bytes> {
+        Some(&self.first).filter(|data| !data.is_empty())
+    }
+
     pub(crate) fn back(&self) -> Option<&Bytes> {
         let last = self.rest.as_ref().and_then(|rest| rest.back());
         Some(last.unwrap_or(&self.first)).filter(|data| !data.is_empty())

@@ -178,15 +178,17 @@ impl SendHalf {
     /// What the next frame should carry, at most `most` bytes: one slice of `separate` bytes or more, or the smaller ones
     /// before the next of these.
     pub(crate) fn next_run(&self, most: usize, separate: usize) -> Run {
+        let first = self.queue.front().map_or(0, Bytes::len);
+        if first >= separate && most >= separate {
+            return Run::Separate(first.min(most));
+        }
+        if first >= most {
+            return Run::Copied(most);
+        }
         let mut length = 0;
         for slice in self.queue.iter() {
-            if slice.len() >= separate {
-                if length > 0 {
-                    break;
-                }
-                if most >= separate {
-                    return Run::Separate(slice.len().min(most));
-                }
+            if length > 0 && slice.len() >= separate {
+                break;
             }
             length += slice.len();
             if length >= most {
