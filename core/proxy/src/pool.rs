@@ -179,11 +179,15 @@ impl<C> ConnPool<C> {
         }
         let conns = self.services.entry(returned.service).or_insert_with(IdleConns::new);
         if conns.len() >= self.config.max_idle {
-            let Some(oldest) = conns.oldest(now, self.config.just_used) else {
-                self.closed.push_back(returned.conn);
-                return None;
-            };
-            self.closed.extend(conns.remove(oldest));
+            match conns.oldest() {
+                Some((oldest, since)) if now - since > self.config.just_used => {
+                    self.closed.extend(conns.remove(oldest));
+                }
+                _ => {
+                    self.closed.push_back(returned.conn);
+                    return None;
+                }
+            }
         }
         let until = now + keep;
         let idle = Idle { conn: returned.conn, visitor: returned.visitor, since: now, until, shared_from };
@@ -259,7 +263,7 @@ impl<C> ConnPool<C> {
     }
 
     fn close_oldest(&mut self) {
-        let oldest = self.services.iter().filter_map(|(name, conns)| Some((conns.first()?, name))).min();
+        let oldest = self.services.iter().filter_map(|(name, conns)| Some((conns.oldest()?.0, name))).min();
         if let Some((id, name)) = oldest {
             let name = Arc::clone(name);
             let conn = self.remove(&name, id);

@@ -88,15 +88,9 @@ impl<C> IdleConns<C> {
         ids.find_map(fits)
     }
 
-    /// The one that is idle for longest.
-    pub(super) fn first(&self) -> Option<ConnId> {
-        self.conns.keys().next().copied()
-    }
-
-    /// The one that is idle for longest, if it is so for more than `limit`.
-    pub(super) fn oldest(&self, now: Instant, limit: Duration) -> Option<ConnId> {
-        let (id, idle) = self.conns.first_key_value()?;
-        (now - idle.since > limit).then_some(*id)
+    /// The one that is idle for longest, and since when.
+    pub(super) fn oldest(&self) -> Option<(ConnId, Instant)> {
+        self.conns.first_key_value().map(|(id, idle)| (*id, idle.since))
     }
 
     /// Those whose time is over.
