@@ -99,13 +99,6 @@ struct Pending {
     is_closed: bool,
 }
 
-impl Pending {
-    const fn is_empty(&self) -> bool {
-        let is_told = self.answered.is_none() && self.lost.is_none() && self.failed.is_none();
-        is_told && self.released.is_none() && !self.is_finished
-    }
-}
-
 impl Exchange {
     /// A visitor's connection that was just accepted.
     pub fn new(config: Arc<ProxyConfig>, now: Instant) -> Self {
@@ -241,7 +234,9 @@ impl Exchange {
             self.finish_joined();
         }
         self.watch_upload(now);
-        let has_head = self.stage == Stage::Idle && self.pending.is_empty() && self.down.find_head(now);
+        // The end of a request is told last of what happened to it, and before the next one is looked for.
+        let has_ended = self.stage == Stage::Idle && !self.pending.is_finished;
+        let has_head = has_ended && self.down.find_head(now);
         if let Some(event) = self.poll_pending() {
             return Some(event);
         }
@@ -388,13 +383,8 @@ impl Exchange {
 
     /// Gives the connection to the service back, once nothing more passes over it.
     fn finish_joined(&mut self) {
-        if self.stage != Stage::Joined || self.down.owes_head() {
-            return;
-        }
-        let Some(up) = &self.up else { return };
-        if !up.is_response_complete() {
-            return;
-        }
+        let Some(up) = self.up.as_ref().filter(|up| up.is_response_complete()) else { return };
+        debug_assert!(self.stage == Stage::Joined && !self.down.owes_head(), "its head was sent before");
         if !self.down.is_request_complete() {
             let is_unsent = self.down.request().expects_continue && !self.is_continued;
             if !up.is_closing() && !is_unsent {
