@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
-use futures_util::io::{AsyncRead, AsyncWrite};
+use futures_util::io::AsyncWrite;
 use futures_util::task::AtomicWaker;
 use hvym_tunnel_net::copy::LocalConnection;
 use smol::channel::{Receiver, Sender, bounded};
@@ -164,11 +164,9 @@ impl<L: LocalConnection> LocalConnection for Finishing<L> {
     fn poll_broken_off(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         self.local.poll_broken_off(cx)
     }
-}
 
-impl<L: AsyncRead + Unpin> AsyncRead for Finishing<L> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let read = Pin::new(&mut self.local).poll_read(cx, buf);
+    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let read = self.local.poll_read_spare(cx, buf);
         let over = match &read {
             Poll::Pending => self.guard.is_asked_to_finish(cx),
             // Closing before the whole question was read is a reset (RFC 9112 section 9.6), and yet a whole answer.
@@ -249,6 +247,53 @@ mod tests {
         one.begin();
         assert!(of_one.is_asked_to_finish(&mut cx) && !of_other.is_asked_to_finish(&mut cx));
         assert_eq!(drain.running(), 2);
+    }
+
+    /// Reads the same again and again.
+    struct Reads(fn() -> Poll<io::Result<usize>>);
+
+    impl LocalConnection for Reads {
+        fn poll_read_spare(&mut self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+            (self.0)()
+        }
+    }
+
+    impl AsyncWrite for Reads {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_connection_ends_where_it_is_asked_to_or_was_reset_between_two_requests_alone() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut read = |reads: fn() -> Poll<io::Result<usize>>, is_asked: bool, is_idle: bool| {
+            let drain = Drain::new();
+            let guard = drain.guard();
+            guard.activity().set_idle(is_idle);
+            if is_asked {
+                drain.begin();
+            }
+            let read = Finishing::new(Reads(reads), guard).poll_read_spare(&mut cx, &mut Vec::new());
+            read.map(|read| read.map_err(|error| error.kind()))
+        };
+        let nothing = || Poll::Pending;
+        let reset = || Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        let other = || Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        let (end, broken) = (Poll::Ready(Ok(0)), Poll::Ready(Err(io::ErrorKind::ConnectionReset)));
+        assert_eq!([read(nothing, true, true), read(nothing, true, false)], [end, Poll::Pending]);
+        assert_eq!(read(nothing, false, true), Poll::Pending);
+        assert_eq!([read(reset, false, true), read(reset, true, false)], [end, broken]);
+        assert_eq!(read(other, true, true), Poll::Ready(Err(io::ErrorKind::TimedOut)));
+        assert_eq!(read(|| Poll::Ready(Ok(7)), true, true), Poll::Ready(Ok(7)));
     }
 
     #[test]

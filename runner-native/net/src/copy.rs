@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use futures_util::io::{AsyncRead, AsyncWrite};
+use futures_util::io::AsyncWrite;
 use hvym_tunnel_core::dialect::{OpenResult, OpenResultError, OpenResultReader};
 use hvym_tunnel_core::time::Instant;
 
@@ -40,7 +40,7 @@ pub enum Direction {
 }
 
 /// The local side of a [`Splice`].
-pub trait LocalConnection: AsyncRead + AsyncWrite + Send + Unpin {
+pub trait LocalConnection: AsyncWrite + Send + Unpin {
     /// Ready when its other end broke off and wants nothing more, even what it asked for: asked while the tunnel takes
     /// nothing, so nothing is read. A service may end by a reset and its answer be whole, so for one it is never ready.
     fn poll_broken_off(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -49,9 +49,7 @@ pub trait LocalConnection: AsyncRead + AsyncWrite + Send + Unpin {
     }
 
     /// Reads into the spare capacity of `buf`, which must have some; 0 is the end.
-    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        thread_buffer::poll_read_copied(self, cx, buf)
-    }
+    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>>;
 
     /// What comes next, at most 64 KiB; empty at the end.
     fn poll_read_bytes(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {

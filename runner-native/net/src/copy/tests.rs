@@ -156,12 +156,6 @@ fn a_reset_is_heard_while_the_local_side_takes_nothing() {
 /// Has ended its half, and takes nothing.
 struct Stuck;
 
-impl AsyncRead for Stuck {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(0))
-    }
-}
-
 impl AsyncWrite for Stuck {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
@@ -176,7 +170,11 @@ impl AsyncWrite for Stuck {
     }
 }
 
-impl LocalConnection for Stuck {}
+impl LocalConnection for Stuck {
+    fn poll_read_spare(&mut self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(0))
+    }
+}
 
 #[test]
 fn a_local_side_that_takes_nothing_is_not_waited_for_without_end_once_the_stream_is_over() {
