@@ -1,4 +1,4 @@
-//! Whether one thread is enough for the work there is.
+//! Whether one thread is enough for the work there is, and whether a second one is worth what it costs.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ impl CpuUsage {
         if passed >= FORGET {
             return false;
         }
-        let used = used();
+        let used = thread_time();
         self.used = Some(used);
         before.is_some_and(|before| is_saturated(used.saturating_sub(before), passed))
     }
@@ -45,18 +45,80 @@ fn is_saturated(used: Duration, passed: Duration) -> bool {
     used * 10 >= passed * 9
 }
 
+/// A time in which several threads share the work of a process.
+pub(crate) struct HelpPeriod {
+    begun: Instant,
+    used: Option<Duration>,
+}
+
+/// What became of it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum HelpVerdict {
+    /// The threads ran at the same time.
+    Worth,
+    /// They took turns, which one thread does for less: the work came in pieces that depend on each other, or no core
+    /// was free.
+    NotWorth,
+    /// The system does not say.
+    Unknown,
+}
+
+impl HelpPeriod {
+    /// It begins now.
+    pub(crate) fn new() -> Self {
+        Self { begun: Instant::now(), used: process_time() }
+    }
+
+    /// How much of `duration` is left.
+    pub(crate) fn left(&self, duration: Duration) -> Duration {
+        duration.saturating_sub(self.begun.elapsed())
+    }
+
+    /// Whether it paid that `helpers` threads helped the leader.
+    pub(crate) fn verdict(&self, helpers: usize) -> HelpVerdict {
+        match (self.used, process_time()) {
+            (Some(before), Some(after)) => {
+                verdict(after.saturating_sub(before), self.begun.elapsed(), helpers)
+            }
+            _ => HelpVerdict::Unknown,
+        }
+    }
+}
+
+/// Each helper has to add a quarter of a core to what a saturated leader uses.
+fn verdict(used: Duration, passed: Duration, helpers: usize) -> HelpVerdict {
+    let wanted = 4 + u32::try_from(helpers).unwrap_or(u32::MAX - 4);
+    if used * 4 >= passed * wanted { HelpVerdict::Worth } else { HelpVerdict::NotWorth }
+}
+
 /// Processor time of this thread.
 #[cfg(target_os = "linux")]
-fn used() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+fn thread_time() -> Duration {
+    clock_time(rustix::time::ClockId::ThreadCPUTime)
+}
+
+/// Processor time of all threads together.
+#[cfg(target_os = "linux")]
+fn process_time() -> Option<Duration> {
+    Some(clock_time(rustix::time::ClockId::ProcessCPUTime))
+}
+
+#[cfg(target_os = "linux")]
+fn clock_time(clock: rustix::time::ClockId) -> Duration {
+    let time = rustix::time::clock_gettime(clock);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// On systems without it, a thread counts as busy, and the others help.
 #[cfg(not(target_os = "linux"))]
-fn used() -> Duration {
+fn thread_time() -> Duration {
     use std::time::{SystemTime, UNIX_EPOCH};
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process_time() -> Option<Duration> {
+    None
 }
 
 #[cfg(test)]
@@ -68,5 +130,15 @@ mod tests {
         let [little, much, all] = [50, 90, 100].map(Duration::from_millis);
         assert!(is_saturated(all, all) && is_saturated(much, all));
         assert!(!is_saturated(little, all) && !is_saturated(Duration::ZERO, all));
+    }
+
+    #[test]
+    fn help_is_worth_it_if_each_helper_adds_a_quarter_of_a_core() {
+        let passed = Duration::from_millis(100);
+        let used = Duration::from_millis;
+        assert_eq!(verdict(used(125), passed, 1), HelpVerdict::Worth);
+        assert_eq!(verdict(used(124), passed, 1), HelpVerdict::NotWorth);
+        assert_eq!(verdict(used(150), passed, 2), HelpVerdict::Worth);
+        assert_eq!(verdict(used(149), passed, 2), HelpVerdict::NotWorth);
     }
 }

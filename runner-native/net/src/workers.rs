@@ -17,14 +17,17 @@ use std::time::{Duration, Instant};
 use async_executor::Executor;
 use futures_util::FutureExt;
 
-use super::cpu_usage::CpuUsage;
+use super::cpu_usage::{CpuUsage, HelpPeriod, HelpVerdict};
 use super::leader_watch::{LeaderState, LeaderWatch};
 use super::poller::PollEvents;
 use super::reactor::Reactor;
 use super::runtime_handle::RuntimeHandle;
 
-/// How long a thread helps, once it is called. Shorter, and a steady load would call it again and again.
-const HELP_DURATION: Duration = Duration::from_secs(1);
+/// How long a thread helps before it looks whether that is worth it. Shorter, and one burst of work or of other processes
+/// would decide.
+const HELP_DURATION: Duration = Duration::from_millis(100);
+/// How long no thread is called after help that was not worth it: what it takes is a twentieth of the time at most.
+const HELP_PAUSE: Duration = Duration::from_secs(2);
 /// How often the monitor looks whether the leader gets on.
 const MONITOR_TICK: Duration = Duration::from_millis(25);
 
@@ -35,6 +38,9 @@ struct Calls {
     /// A thread must become the leader of this generation.
     lead: Option<u64>,
     help: bool,
+    /// No thread is called before.
+    help_pauses_until: Option<Instant>,
+    helping: usize,
     running: usize,
 }
 
@@ -183,8 +189,10 @@ impl Workers {
                 }
                 None => {
                     calls.help = false;
+                    calls.helping += 1;
                     drop(calls);
                     self.help(executor);
+                    self.calls().helping -= 1;
                 }
             }
         }
@@ -218,8 +226,7 @@ impl Workers {
                 continue;
             }
             if usage.is_saturated() {
-                self.calls().help = true;
-                self.changed.notify_one();
+                self.call_for_help();
             }
             self.turns.fetch_add(1, Ordering::Relaxed);
             self.reactor.wait(&mut events);
@@ -233,19 +240,36 @@ impl Workers {
         }
     }
 
-    /// Does a share for a while. It uses no timer for the end: no thread may be left to fire it.
+    fn call_for_help(&self) {
+        let mut calls = self.calls();
+        if calls.help_pauses_until.is_none_or(|until| until <= Instant::now()) {
+            calls.help = true;
+            self.changed.notify_one();
+        }
+    }
+
+    /// Does a share as long as that is worth it. It uses no timer for the end: no thread may be left to fire it.
     fn help(&self, executor: &Executor<'static>) {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut cx = Context::from_waker(&waker);
         let mut tasks = pin!(run_tasks(executor));
-        let until = Instant::now() + HELP_DURATION;
+        let mut period = HelpPeriod::new();
         while !self.interrupted.load(Ordering::SeqCst) {
             poll(tasks.as_mut(), &mut cx);
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
+            let left = period.left(HELP_DURATION);
+            if !left.is_zero() {
+                thread::park_timeout(left);
+                continue;
             }
-            thread::park_timeout(left);
+            let mut calls = self.calls();
+            match period.verdict(calls.helping) {
+                HelpVerdict::Worth => period = HelpPeriod::new(),
+                HelpVerdict::NotWorth => {
+                    calls.help_pauses_until = Some(Instant::now() + HELP_PAUSE);
+                    return;
+                }
+                HelpVerdict::Unknown => return,
+            }
         }
     }
 
