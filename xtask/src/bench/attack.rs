@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use self::attackers::ATTACKS;
+use self::attackers::{ATTACKS, Attack};
 use super::load::{Door, download};
 use super::nginx::Origin;
 use super::others::Place;
+use super::path::OURS;
 use super::process::Folder;
 use super::{open, record, sink};
 
@@ -88,46 +89,72 @@ fn read_answer(reader: &mut impl BufRead) -> Result<()> {
     Ok(())
 }
 
-/// Runs each attack once, for `seconds`, each between two looks without it.
+/// A visitor without an attack and with it, and how many attackers got through.
+struct Attacked {
+    without: Honest,
+    with: Honest,
+    /// MiB/s, or why it was cut off.
+    download: Result<f64>,
+    attackers: usize,
+}
+
+impl Attacked {
+    /// How many times as long the slowest requests take beside the attack, one in a hundred left out.
+    fn ratio(&self) -> f64 {
+        self.with.p99.as_secs_f64() / self.without.p99.as_secs_f64()
+    }
+}
+
+fn attacked(door: &Door, attack: Attack, lasts: Duration) -> Result<Attacked> {
+    let without = visit(door, lasts).context("before it")?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let attackers = attack(door, &is_over);
+    thread::sleep(HEAD_START);
+    let (with, download) = thread::scope(|scope| {
+        let download = scope.spawn(|| download(door, DOWNLOAD, 1));
+        (visit(door, lasts), download.join())
+    });
+    is_over.store(true, Ordering::Relaxed);
+    let attackers = attackers.into_iter().filter_map(|attacker| attacker.join().ok()).sum();
+    let Ok(download) = download else { bail!("the download panicked") };
+    Ok(Attacked { without, with: with?, download: download.map(|rate| rate / MIB as f64), attackers })
+}
+
+/// Runs each attack once, for `seconds`, on the service alone and on ours.
 pub(super) fn run(seconds: u64) -> Result<()> {
     let program = super::tunnel::program()?;
     let folder = Folder::new()?;
     let origin = Origin::start(&folder, LARGE)?;
     let place = Place { folder: &folder, via: &|listen| Ok(listen), tls: None };
-    let path = open::ours_with(&place, &program, [origin.port, sink::start()?], &RELAY)?.proven()?;
-    let (door, lasts) = (&path.files, Duration::from_secs(seconds));
+    let path = open::ours_with(OURS, &place, &program, [origin.port, sink::start()?], &RELAY)?.proven()?;
+    let (alone, lasts) = (Door::plain(origin.port), Duration::from_secs(seconds));
     let mut text = format!(
-        "One run of {seconds} s each on one machine, which everybody shares.\n\n\
-        | attack | requests/s without and with | p50 without and with | p99 without and with | ratio | a download beside it |\n\
-        |---|---|---|---|---|---|\n"
+        "One run of {seconds} s each on one machine, which everybody shares, attackers too: what an attack costs \
+        a visitor of the service without a tunnel is beside it.\n\n\
+        | attack | requests/s without and with | p50 without and with | p99 without and with | ratio | a download beside it | ratio of the service alone |\n\
+        |---|---|---|---|---|---|---|\n"
     );
     let mut slower = Vec::new();
     for (name, attack) in ATTACKS {
-        let without = visit(door, lasts).with_context(|| format!("before: {name}"))?;
-        let is_over = Arc::new(AtomicBool::new(false));
-        let attackers = attack(door, &is_over);
-        thread::sleep(HEAD_START);
-        let beside = thread::scope(|scope| {
-            let fetched = scope.spawn(|| download(door, DOWNLOAD, 1));
-            let with = visit(door, lasts);
-            (with, fetched.join())
-        });
-        is_over.store(true, Ordering::Relaxed);
-        let done: usize = attackers.into_iter().filter_map(|attacker| attacker.join().ok()).sum();
-        let (with, Ok(fetched)) = beside else { bail!("{name}: the download panicked") };
-        let with = with.with_context(|| name.to_owned())?;
-        let fetched = fetched
-            .map_or_else(|error| format!("**{error:#}**"), |rate| format!("{:.0} MiB/s", rate / MIB as f64));
-        let ratio = with.p99.as_secs_f64() / without.p99.as_secs_f64();
+        let ours = attacked(&path.files, attack, lasts).with_context(|| name.to_owned())?;
+        // The service speaks no HTTP/2 without TLS.
+        let theirs = attacked(&alone, attack, lasts).with_context(|| format!("{name}, the service alone"))?;
+        let theirs = if theirs.attackers > 0 { format!("{:.2}", theirs.ratio()) } else { "–".to_owned() };
+        let Attacked { without, with, download, attackers } = &ours;
+        let download = match download {
+            Ok(rate) => format!("{rate:.0} MiB/s"),
+            Err(error) => format!("**{error:#}**"),
+        };
+        let ratio = ours.ratio();
         if ratio > MOST_SLOWER {
             slower.push(name);
         }
         let rate = |honest: &Honest| honest.requests as u64 / seconds.max(1);
         writeln!(
             text,
-            "| {name} ({done}) | {} {} | {:?} {:?} | {:?} {:?} | {ratio:.2} | {fetched} |",
-            rate(&without),
-            rate(&with),
+            "| {name} ({attackers}) | {} {} | {:?} {:?} | {:?} {:?} | {ratio:.2} | {download} | {theirs} |",
+            rate(without),
+            rate(with),
             without.p50,
             with.p50,
             without.p99,

@@ -8,13 +8,16 @@ use anyhow::{Context, Result};
 
 use super::load;
 use super::nginx::Origin;
-use super::path::Path;
+use super::others::Place;
+use super::path::{OURS, Path};
 use super::process::Folder;
 use super::{open, record, sink};
 
 const MIB: u64 = 1024 * 1024;
 /// Kept connections; a number of a pool and one more, too.
 const CONNECTIONS: [u32; 9] = [1, 2, 8, 64, 65, 128, 512, 1024, 4096];
+/// Options of a relay that refuses none of them; by default it answers what exceeds 512 with 503.
+const RAISED: [&str; 2] = ["--service-requests", "8192"];
 /// Bytes of a body.
 const BODIES: [u64; 6] = [1, 1024, 16 * 1024, 256 * 1024, MIB, 16 * MIB];
 /// Downloads at once.
@@ -50,7 +53,12 @@ pub(super) fn run(seconds: u32) -> Result<()> {
     let program = super::tunnel::program()?;
     let folder = Folder::new()?;
     let origin = Origin::start(&folder, TOGETHER)?;
-    let (paths, _) = open::paths(&folder, &program, [origin.port, sink::start()?])?;
+    let services = [origin.port, sink::start()?];
+    let (mut paths, _) = open::paths(&folder, &program, services)?;
+    let place = Place { folder: &folder, via: &|listen| Ok(listen), tls: None };
+    let raised = open::ours_with("ours, limit raised", &place, &program, services, &RAISED)?.proven()?;
+    let at = paths.iter().position(|path| path.name == OURS).map_or(0, |at| at + 1);
+    paths.insert(at, raised);
     let mut text = "One run on one machine, which visitors and service share.\n".to_owned();
 
     let mut requests = Curve::new("requests/s (failures, links lost), kept connections", &paths);

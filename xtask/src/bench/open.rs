@@ -62,11 +62,12 @@ pub(super) fn dialling(
 
 /// A relay and an agent, each in a process and a home of its own.
 fn ours(place: &Place<'_>, program: &File, services: Services) -> Result<Path> {
-    ours_with(place, program, services, &[])
+    ours_with(OURS, place, program, services, &[])
 }
 
-/// The same, with these options of the relay.
+/// The same by another name, with these options of the relay.
 pub(super) fn ours_with(
+    name: &'static str,
     place: &Place<'_>,
     program: &File,
     services: Services,
@@ -81,7 +82,7 @@ pub(super) fn ours_with(
     if let Some([certificate, key, _]) = &tls {
         relay.extend(["--tls-cert", certificate, "--tls-key", key]);
     }
-    let mut relay = hvym(folder, "relay", program, &relay)?;
+    let mut relay = hvym(folder, &format!("{name}, relay"), program, &relay)?;
     let listen = event(&mut relay, "listening", "listen")?;
     let port = listen.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
     let port = port.with_context(|| format!("no port in {listen}"))?;
@@ -91,8 +92,8 @@ pub(super) fn ours_with(
     if let Some([_, _, authority]) = &tls {
         more.extend(["--relay-ca", authority]);
     }
-    let (agent, [files, sink]) = expose(folder, "agent", program, services, &more)?;
-    Ok(Path::new(OURS, files, sink, vec![agent, relay]))
+    let (agent, [files, sink]) = expose(folder, &format!("{name}, agent"), program, services, &more)?;
+    Ok(Path::new(name, files, sink, vec![agent, relay]))
 }
 
 /// An agent that is its own relay.

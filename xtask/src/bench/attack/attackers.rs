@@ -28,8 +28,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 const RECEIVE_BUFFER: usize = 4096;
 
 /// The threads of an attack, each of which returns how much of it succeeded.
-type Attackers = Vec<JoinHandle<usize>>;
-type Attack = fn(&Door, &Arc<AtomicBool>) -> Attackers;
+pub(super) type Attackers = Vec<JoinHandle<usize>>;
+/// Begins at a door, and ends when it is told to.
+pub(super) type Attack = fn(&Door, &Arc<AtomicBool>) -> Attackers;
 
 /// All of them.
 pub(super) const ATTACKS: [(&str, Attack); 4] = [
