@@ -39,6 +39,8 @@ impl<S: Copy + PartialEq> Sockets<S> {
     }
 
     pub(super) fn push(&mut self, attached: Attached<S>) {
+        // Most drivers have one for as long as they live.
+        self.open.reserve_exact(1);
         self.open.push(attached);
     }
 

@@ -115,7 +115,8 @@ async fn serve(
     let rest = tcp.handle();
     let wire = match kind {
         ListenerKind::Plain | ListenerKind::HttpsRedirect => Wire::Plain(tcp),
-        ListenerKind::Tls(tls) => match within(TLS_TIMEOUT, tls::accept(&tls, tcp)).await {
+        // Boxed, so that its large future does not add to every connection.
+        ListenerKind::Tls(tls) => match Box::pin(within(TLS_TIMEOUT, tls::accept(&tls, tcp))).await {
             Some(Ok(stream)) => Wire::Boxed(Box::new(stream)),
             Some(Err(error)) => return tracing::debug!(%peer, %error, "no TLS"),
             None => return tracing::debug!(%peer, "no TLS in time"),

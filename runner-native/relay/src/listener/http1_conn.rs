@@ -75,25 +75,7 @@ struct Http1Conn<'a> {
 
 /// Serves a connection, of which `ahead` was read, to its end.
 pub(super) async fn serve(visitor: &Arc<Visitor>, wire: Wire, ahead: Bytes) -> Http1End {
-    let now = visitor.state.clock.now();
-    visitor.trace.visitor("received", ahead.len());
-    let mut exchange = Exchange::new(visitor.proxy_config(), now);
-    exchange.handle_visitor_data(ahead, now);
-    let mut conn = Http1Conn {
-        visitor,
-        wire,
-        exchange,
-        service: None,
-        request: None,
-        connecting: None,
-        local: None,
-        routes: RouteCache::default(),
-        deadline: Deadline::default(),
-        draining: Some(Box::pin(visitor.state.lifecycle.draining.cancelled())),
-        needs_flush: false,
-        heads: BytesMut::new(),
-        log: RequestLog::default(),
-    };
+    let mut conn = Http1Conn::new(visitor, wire, ahead);
     let end = poll_fn(|cx| conn.poll(cx)).await;
     if !matches!(end, End::Upgraded) {
         conn.log.end(conn.exchange.visitor_output());
@@ -108,7 +90,8 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, wire: Wire, ahead: Bytes) -> H
         }
         End::Lost => Http1End::Gone,
         End::Upgraded => {
-            tunnel::run(conn).await;
+            // Boxed, so that its large future does not add to every connection.
+            Box::pin(tunnel::run(conn)).await;
             Http1End::Gone
         }
     }
@@ -136,6 +119,29 @@ enum Step<'a> {
 }
 
 impl<'a> Http1Conn<'a> {
+    /// Not a part of the future that serves it, which would keep room for what moves into it here.
+    fn new(visitor: &'a Arc<Visitor>, wire: Wire, ahead: Bytes) -> Self {
+        let now = visitor.state.clock.now();
+        visitor.trace.visitor("received", ahead.len());
+        let mut exchange = Exchange::new(visitor.proxy_config(), now);
+        exchange.handle_visitor_data(ahead, now);
+        Self {
+            visitor,
+            wire,
+            exchange,
+            service: None,
+            request: None,
+            connecting: None,
+            local: None,
+            routes: RouteCache::default(),
+            deadline: Deadline::default(),
+            draining: Some(Box::pin(visitor.state.lifecycle.draining.cancelled())),
+            needs_flush: false,
+            heads: BytesMut::new(),
+            log: RequestLog::default(),
+        }
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let now = self.visitor.state.clock.now();
         self.poll_draining(now, cx);
