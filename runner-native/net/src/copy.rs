@@ -84,15 +84,15 @@ impl LocalConnection for Wire {
 ///
 /// # Errors
 /// The stream was reset, its link was lost, or the local side broke.
-pub async fn splice<L>(
+pub fn splice<L>(
     tunnel: TunnelStream,
     local: L,
     tap: impl FnMut(Direction, Option<&[u8]>, Instant) + Send + Unpin,
-) -> io::Result<()>
+) -> impl Future<Output = io::Result<()>> + Send
 where
     L: LocalConnection,
 {
-    Splice::new(tunnel, local, tap).await
+    Splice::new(tunnel, local, tap)
 }
 
 /// The future of [`splice`].

@@ -65,24 +65,24 @@ impl Dispatcher {
         // Boxed, for the executor moves a future several times before it runs, and this one is large.
         spawn(Box::pin(async move {
             let id = stream.id();
-            if let Err(error) = dispatcher.run(stream, opening).await {
+            if let Err(error) = dispatcher.run(stream, &opening).await {
                 tracing::debug!(stream = ?id, %error, "a stream ended early");
             }
         }))
         .detach();
     }
 
-    async fn run(&self, mut stream: TunnelStream, opening: StreamHeader) -> io::Result<()> {
+    async fn run(&self, mut stream: TunnelStream, opening: &StreamHeader) -> io::Result<()> {
         let service = self.table.get(&opening.service);
-        let service = service.filter(|service| service.admits(&opening, self.owner, self.clock.wall().unix));
+        let service = service.filter(|service| service.admits(opening, self.owner, self.clock.wall().unix));
         // Held until the end, so that a drain waits for this stream.
         let drain = service.as_ref().map_or(self.table.drain(), |service| &service.drain);
         let guard = drain.guard();
         if !opening.probe || service.is_none() {
-            self.report_peer(&opening, service.is_some());
+            self.report_peer(opening, service.is_some());
         }
-        let Some(service) = &service else { return self.refuse(stream, &opening).await };
-        if opening.probe && peer_log::answer(&mut stream, &opening, &OpenResult::Accepted).await? {
+        let Some(service) = &service else { return self.refuse(stream, opening).await };
+        if opening.probe && peer_log::answer(&mut stream, opening, &OpenResult::Accepted).await? {
             return stream.finish();
         }
         let mut start = StreamStart::new(&service.name);
@@ -95,11 +95,11 @@ impl Dispatcher {
         }
         match &service.source {
             Source::Upstream(upstream) if opening.proto != Proto::Http || service.filter.is_open() => {
-                self.pass(stream, &opening, service, upstream, guard).await
+                self.pass(stream, opening, service, upstream, guard).await
             }
             _ => {
-                peer_log::answer(&mut stream, &opening, &OpenResult::Accepted).await?;
-                self.answer(stream, &opening, service, None, guard).await
+                peer_log::answer(&mut stream, opening, &OpenResult::Accepted).await?;
+                Box::pin(self.answer(stream, opening, service, None, guard)).await
             }
         }
     }
@@ -138,7 +138,8 @@ impl Dispatcher {
             return Ok(());
         }
         let begun = self.clock.now();
-        let connected = connect_for(&mut stream, upstream).await;
+        // What is over soon, and what few streams need, has its memory apart from that of every stream.
+        let connected = Box::pin(connect_for(&mut stream, upstream)).await;
         let connected = connected.inspect_err(|_| self.report_given_up(opening, service, begun))?;
         service.note(upstream, connected.as_ref().err(), &self.sink);
         if connected.is_ok() {
@@ -150,7 +151,7 @@ impl Dispatcher {
         match (connected, opening.proto) {
             // A caller could say what is the relay's to say, and speak HTTP that two parsers read differently.
             (Ok(local), Proto::Http) if opening.from.is_some() => {
-                self.answer(stream, opening, service, Some(local), guard).await
+                Box::pin(self.answer(stream, opening, service, Some(local), guard)).await
             }
             (Ok(local), Proto::Http) => {
                 let observed = observed.clone();

@@ -151,7 +151,7 @@ impl<'a> HttpProxy<'a> {
                 self.stream.reset(RESET_BROKEN);
                 Ok(())
             }
-            End::Upgraded => self.tunnel().await,
+            End::Upgraded => Box::pin(self.tunnel()).await,
         }
     }
 
