@@ -65,6 +65,8 @@ fn a_stranger_is_not_told_whether_there_is_a_private_service() {
 
 /// Leaves something in every store that pages have.
 fn leave_traces(tab: &Tab) {
+    // A script in the head gives the page its title, before there is a body.
+    tab.until("document.readyState === 'complete'");
     tab.block(
         "localStorage.setItem('mine', '1');
          sessionStorage.setItem('mine', '1');

@@ -125,6 +125,9 @@ impl World {
         let at = self.wires.get(&key).map(|wire| wire.session);
         at.into_iter().for_each(|at| self.session(at));
         self.process(number);
+        // What an end has sent that is gone since arrives all the same, and nobody else looks for it.
+        let next = self.wires.get(&key).and_then(|wire| earliest(wire.to_agent.next(), wire.to_relay.next()));
+        self.wake_some(Node::Wire(key), next);
         self.forget_wire(key);
     }
 
@@ -233,6 +236,10 @@ impl World {
             self.wires.remove(&key);
         }
     }
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// A socket that its machine has forgotten is dropped, of which the other end learns.
