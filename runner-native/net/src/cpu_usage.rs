@@ -87,7 +87,7 @@ impl HelpPeriod {
 
 /// Each helper has to add a quarter of a core to what a saturated leader uses.
 fn verdict(used: Duration, passed: Duration, helpers: usize) -> HelpVerdict {
-    let wanted = 4 + u32::try_from(helpers).unwrap_or(u32::MAX - 4);
+    let wanted = u32::try_from(helpers).unwrap_or(u32::MAX).saturating_add(4);
     if used * 4 >= passed * wanted { HelpVerdict::Worth } else { HelpVerdict::NotWorth }
 }
 
@@ -130,6 +130,28 @@ mod tests {
         let [little, much, all] = [50, 90, 100].map(Duration::from_millis);
         assert!(is_saturated(all, all) && is_saturated(much, all));
         assert!(!is_saturated(little, all) && !is_saturated(Duration::ZERO, all));
+    }
+
+    #[test]
+    fn a_look_right_after_the_last_one_says_nothing() {
+        assert!(!CpuUsage::new().is_saturated());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_kernel_counts_the_time_of_a_thread_and_of_its_process() {
+        let (thread, process) = (thread_time(), process_time().expect("Linux says it"));
+        while thread_time() == thread {}
+        assert!(process_time().expect("Linux says it") > process);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_period_lasts_and_is_not_worth_more_threads_than_there_are_cores() {
+        let period = HelpPeriod::new();
+        assert!(period.left(Duration::from_secs(3600)) > Duration::from_secs(3000));
+        assert_eq!(period.left(Duration::ZERO), Duration::ZERO);
+        assert_eq!(period.verdict(usize::MAX), HelpVerdict::NotWorth);
     }
 
     #[test]
