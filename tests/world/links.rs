@@ -6,7 +6,7 @@ use hvym_tunnel_core::message::{Close, Message, Transmit};
 use hvym_tunnel_core::mux::MuxConfig;
 use hvym_tunnel_core::reason::DownReason;
 use hvym_tunnel_core::relay::{LinkId, Session};
-use hvym_tunnel_core::time::Instant;
+use hvym_tunnel_core::time::{Instant, earliest};
 use hvym_tunnel_tests::ends::{session_config, upgrade};
 use hvym_tunnel_tests::pair::wall;
 use hvym_tunnel_tests::wire::Arrival;
@@ -45,6 +45,13 @@ pub(crate) struct LinkWire {
     pub(crate) is_dead: bool,
     /// It broke, or the process at one of its ends died.
     pub(crate) is_faulted: bool,
+}
+
+impl LinkWire {
+    /// When something arrives at either end.
+    fn next(&self) -> Option<Instant> {
+        earliest(self.to_agent.next(), self.to_relay.next())
+    }
 }
 
 /// A link may end in good order, or because another session replaced its own.
@@ -126,8 +133,7 @@ impl World {
         at.into_iter().for_each(|at| self.session(at));
         self.process(number);
         // What an end has sent that is gone since arrives all the same, and nobody else looks for it.
-        let next = self.wires.get(&key).and_then(|wire| earliest(wire.to_agent.next(), wire.to_relay.next()));
-        self.wake_some(Node::Wire(key), next);
+        self.wake_some(Node::Wire(key), self.wires.get(&key).and_then(LinkWire::next));
         self.forget_wire(key);
     }
 
@@ -231,15 +237,10 @@ impl World {
         let Some(wire) = self.wires.get(&key) else { return };
         let is_over_at_relay = !wire.is_open_at_relay || !self.relay.sessions.contains_key(&wire.session);
         let is_over_at_agent = !wire.is_open_at_agent || !self.processes.contains_key(&wire.process);
-        let is_quiet = wire.to_agent.next().is_none() && wire.to_relay.next().is_none();
-        if is_quiet && is_over_at_relay && is_over_at_agent {
+        if wire.next().is_none() && is_over_at_relay && is_over_at_agent {
             self.wires.remove(&key);
         }
     }
-}
-
-fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    one.into_iter().chain(other).min()
 }
 
 /// A socket that its machine has forgotten is dropped, of which the other end learns.

@@ -158,15 +158,9 @@ impl<L> Finishing<L> {
     pub(crate) fn new(local: L, guard: DrainGuard) -> Self {
         Self { local, guard }
     }
-}
 
-impl<L: LocalConnection> LocalConnection for Finishing<L> {
-    fn poll_broken_off(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        self.local.poll_broken_off(cx)
-    }
-
-    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        let read = self.local.poll_read_spare(cx, buf);
+    /// What was read, or the end.
+    fn or_end(&mut self, cx: &mut Context<'_>, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         let over = match &read {
             Poll::Pending => self.guard.is_asked_to_finish(cx),
             // Closing before the whole question was read is a reset (RFC 9112 section 9.6), and yet a whole answer.
@@ -177,6 +171,17 @@ impl<L: LocalConnection> LocalConnection for Finishing<L> {
             return Poll::Ready(Ok(0));
         }
         read
+    }
+}
+
+impl<L: LocalConnection> LocalConnection for Finishing<L> {
+    fn poll_broken_off(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        self.local.poll_broken_off(cx)
+    }
+
+    fn poll_read_spare(&mut self, cx: &mut Context<'_>, buf: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        let read = self.local.poll_read_spare(cx, buf);
+        self.or_end(cx, read)
     }
 }
 
@@ -249,29 +254,6 @@ mod tests {
         assert_eq!(drain.running(), 2);
     }
 
-    /// Reads the same again and again.
-    struct Reads(fn() -> Poll<io::Result<usize>>);
-
-    impl LocalConnection for Reads {
-        fn poll_read_spare(&mut self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-            (self.0)()
-        }
-    }
-
-    impl AsyncWrite for Reads {
-        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-            Poll::Pending
-        }
-
-        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Pending
-        }
-
-        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Poll::Pending
-        }
-    }
-
     #[test]
     fn a_connection_ends_where_it_is_asked_to_or_was_reset_between_two_requests_alone() {
         let mut cx = Context::from_waker(std::task::Waker::noop());
@@ -282,8 +264,7 @@ mod tests {
             if is_asked {
                 drain.begin();
             }
-            let read = Finishing::new(Reads(reads), guard).poll_read_spare(&mut cx, &mut Vec::new());
-            read.map(|read| read.map_err(|error| error.kind()))
+            Finishing::new((), guard).or_end(&mut cx, reads()).map(|read| read.map_err(|error| error.kind()))
         };
         let nothing = || Poll::Pending;
         let reset = || Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
