@@ -60,12 +60,9 @@ impl BodyReader {
         }
     }
 
-    /// Whether [`BodyPiece::End`] is next.
+    /// Whether [`BodyPiece::End`] is next, of a body that is framed.
     pub(crate) fn is_at_end(&self) -> bool {
-        match self {
-            BodyReader::Framed(forwarder) => forwarder.is_finished(),
-            BodyReader::Payload { body, trailers } => body.is_finished() && trailers.is_empty(),
-        }
+        matches!(self, BodyReader::Framed(forwarder) if forwarder.is_finished())
     }
 
     /// The peer's stream ended. More may be read after that.

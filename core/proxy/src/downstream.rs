@@ -33,7 +33,7 @@ pub enum HeadRefusal {
 
 /// What a visitor asks.
 #[derive(Debug)]
-pub enum DownstreamEvent<'a> {
+pub(crate) enum DownstreamEvent<'a> {
     /// A request. [`Downstream::set_body_mode`] says how its body is handed on.
     Request(RequestView<'a>),
     /// A request that must be answered with an error; the connection ends after that.
@@ -93,7 +93,7 @@ enum Writing {
 
 /// A visitor's connection.
 #[derive(Debug)]
-pub struct Downstream {
+pub(crate) struct Downstream {
     // Fields: the state of both halves, what passes through them, and the times that limit them.
     config: Arc<ProxyConfig>,
     input: ReadBuffer,
@@ -120,7 +120,7 @@ pub struct Downstream {
 
 impl Downstream {
     /// A connection that was just accepted.
-    pub fn new(config: Arc<ProxyConfig>, now: Instant) -> Self {
+    pub(crate) fn new(config: Arc<ProxyConfig>, now: Instant) -> Self {
         let taking = RateMeter::new(config.send_rate());
         Downstream {
             config,
@@ -143,7 +143,7 @@ impl Downstream {
     }
 
     /// The visitor sent `data`.
-    pub fn handle_data(&mut self, data: Bytes, now: Instant) {
+    pub(crate) fn handle_data(&mut self, data: Bytes, now: Instant) {
         if matches!(self.reading, Reading::Over) {
             return;
         }
@@ -154,14 +154,14 @@ impl Downstream {
     }
 
     /// The visitor ended its half. What it asked for is still answered (RFC 9112 section 9.6).
-    pub fn handle_end(&mut self) {
+    pub(crate) fn handle_end(&mut self) {
         self.has_ended = true;
         self.persists = false;
     }
 
     /// The next response is the last, or that under way if its head can still say so: a visitor that was not told may have
     /// sent another request already (RFC 9112 section 9.6). Without a request for `linger`, the connection ends.
-    pub fn drain(&mut self, linger: Duration, now: Instant) {
+    pub(crate) fn drain(&mut self, linger: Duration, now: Instant) {
         self.draining = Some(linger);
         if self.owes_head() {
             self.persists = false;
@@ -171,7 +171,7 @@ impl Downstream {
     }
 
     /// `count` bytes of the output were sent.
-    pub fn handle_sent(&mut self, count: usize, now: Instant) {
+    pub(crate) fn handle_sent(&mut self, count: usize, now: Instant) {
         self.out.advance(count);
         self.taking.handle_bytes(count, self.is_rate_enforced, now);
         if self.out.is_empty() {
@@ -180,13 +180,13 @@ impl Downstream {
     }
 
     /// What waits to be sent to the visitor.
-    pub const fn output(&self) -> &SendQueue {
+    pub(crate) const fn output(&self) -> &SendQueue {
         &self.out
     }
 
     /// Whether more should be read from the visitor. While a response is owed this finds out whether it is still there, and
     /// holds no more than one read or [`ProxyConfig::max_early`].
-    pub fn wants_data(&self) -> bool {
+    pub(crate) fn wants_data(&self) -> bool {
         let room = match self.reading {
             Reading::Complete if self.request.wants_upgrade => self.config.max_early,
             _ => 1,
@@ -194,15 +194,9 @@ impl Downstream {
         self.closing.is_none() && !self.has_ended && self.input.data.len() < room
     }
 
-    /// The next request, if none is under way. Its response is owed from now on.
-    pub fn poll_request(&mut self, now: Instant) -> Option<DownstreamEvent<'_>> {
-        self.find_head(now).then(|| self.read_head(now))
-    }
-
     /// Looks for the next head, if no request is under way. It may find that there will be none.
     pub(crate) fn find_head(&mut self, now: Instant) -> bool {
-        if !matches!((&self.reading, self.writing), (Reading::Head, Writing::Idle)) || self.closing.is_some()
-        {
+        if !self.is_idle() || self.closing.is_some() {
             return false;
         }
         match self.input.take_head() {
@@ -281,14 +275,14 @@ impl Downstream {
     }
 
     /// How the body of the request under way is handed on, before any of it was: framed as it came, unless it is told.
-    pub fn set_body_mode(&mut self, mode: BodyMode) {
+    pub(crate) fn set_body_mode(&mut self, mode: BodyMode) {
         if let Reading::Body(reader) = &mut self.reading {
             *reader = BodyReader::new(self.request.framing, mode, MessageKind::Request);
         }
     }
 
     /// The next piece of the body of the request under way.
-    pub fn poll_body(&mut self, now: Instant) -> Option<RequestBody> {
+    pub(crate) fn poll_body(&mut self, now: Instant) -> Option<RequestBody> {
         let Reading::Body(reader) = &mut self.reading else { return None };
         let failure = match reader.read(&mut self.input.data) {
             Ok(Some(BodyPiece::Data(data))) => return Some(RequestBody::Data(data)),
@@ -307,7 +301,7 @@ impl Downstream {
     }
 
     /// Discards the rest of the request under way, and everything behind it: the connection ends after the response.
-    pub fn stop_reading(&mut self) {
+    pub(crate) fn stop_reading(&mut self) {
         if !matches!(self.reading, Reading::Complete) {
             (self.reading, self.persists) = (Reading::Over, false);
             self.input.take_all();
@@ -318,66 +312,66 @@ impl Downstream {
     }
 
     /// The request under way.
-    pub const fn request(&self) -> &RequestFacts {
+    pub(crate) const fn request(&self) -> &RequestFacts {
         &self.request
     }
 
     /// What there is of its head.
-    pub fn request_head(&self) -> &[u8] {
+    pub(crate) fn request_head(&self) -> &[u8] {
         &self.head
     }
 
     /// Whether the request under way was read to its end.
-    pub const fn is_request_complete(&self) -> bool {
+    pub(crate) const fn is_request_complete(&self) -> bool {
         !matches!(self.reading, Reading::Body(_))
     }
 
     /// Whether the head of a response is owed.
-    pub fn owes_head(&self) -> bool {
+    pub(crate) fn owes_head(&self) -> bool {
         self.writing == Writing::Head
     }
 
     /// Whether another request may follow the one under way. The head of a response says so.
-    pub const fn persists(&self) -> bool {
+    pub(crate) const fn persists(&self) -> bool {
         self.persists
     }
 
     /// The connection ends after the response that is owed.
-    pub fn close_after_response(&mut self) {
+    pub(crate) fn close_after_response(&mut self) {
         self.persists = false;
     }
 
     /// Whether the visitor ended its half.
-    pub const fn has_ended(&self) -> bool {
+    pub(crate) const fn has_ended(&self) -> bool {
         self.has_ended
     }
 
     /// Sends an interim response. Only to visitors that speak HTTP/1.1, and before the final one.
-    pub fn send_interim(&mut self, head: Bytes, now: Instant) {
+    pub(crate) fn send_interim(&mut self, head: Bytes, now: Instant) {
         if self.request.version == Version::Http11 && self.owes_head() {
             self.send(head, now);
         }
     }
 
     /// Tells the visitor to send its body.
-    pub fn send_continue(&mut self, now: Instant) {
+    pub(crate) fn send_continue(&mut self, now: Instant) {
         self.send_interim(Bytes::from_static(CONTINUE), now);
     }
 
     /// Sends the head of the response that is owed; its body will have this framing.
-    pub fn send_head(&mut self, head: Bytes, framing: Framing, now: Instant) {
+    pub(crate) fn send_head(&mut self, head: Bytes, framing: Framing, now: Instant) {
         self.writing = Writing::Body(framing);
         self.persists &= framing != Framing::UntilClose;
         self.send(head, now);
     }
 
     /// Sends a piece of the response's body, framed already.
-    pub fn send_body(&mut self, piece: Bytes, now: Instant) {
+    pub(crate) fn send_body(&mut self, piece: Bytes, now: Instant) {
         self.send(piece, now);
     }
 
     /// Sends a piece of payload as one chunk, whose size line is written into `buffer`.
-    pub fn send_chunk(&mut self, payload: Bytes, buffer: &mut BytesMut, now: Instant) {
+    pub(crate) fn send_chunk(&mut self, payload: Bytes, buffer: &mut BytesMut, now: Instant) {
         use core::fmt::Write as _;
         // Writing to `BytesMut` cannot fail.
         let _ = write!(buffer, "{:x}\r\n", payload.len());
@@ -394,13 +388,13 @@ impl Downstream {
     }
 
     /// The response is complete.
-    pub fn end_response(&mut self, now: Instant) {
+    pub(crate) fn end_response(&mut self, now: Instant) {
         self.writing = Writing::Complete;
         self.settle(now);
     }
 
     /// The response will not be completed: the connection ends in a way that shows it.
-    pub fn abort_response(&mut self) {
+    pub(crate) fn abort_response(&mut self) {
         let is_until_close = self.writing == Writing::Body(Framing::UntilClose);
         self.closing = Some(if is_until_close { Closing::Reset } else { Closing::Orderly });
         (self.reading, self.persists) = (Reading::Over, false);
@@ -408,7 +402,7 @@ impl Downstream {
     }
 
     /// Nobody is there to be answered: nothing more is sent.
-    pub fn discard(&mut self) {
+    pub(crate) fn discard(&mut self) {
         self.out.clear();
         self.input.take_all();
         (self.reading, self.persists, self.closing) = (Reading::Over, false, Some(Closing::Reset));
@@ -428,17 +422,17 @@ impl Downstream {
     }
 
     /// How the connection ends, once what was queued has been sent.
-    pub fn closing(&self) -> Option<Closing> {
+    pub(crate) fn closing(&self) -> Option<Closing> {
         self.closing.filter(|_| self.out.is_empty())
     }
 
     /// What was queued for the visitor, and what it sent behind its request: the connection speaks another protocol now.
-    pub fn into_tunnel(mut self) -> (SendQueue, Bytes) {
+    pub(crate) fn into_tunnel(mut self) -> (SendQueue, Bytes) {
         (self.out, self.input.take_all())
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         if !self.out.is_empty() {
             return self.taking.poll_timeout();
         }
@@ -465,7 +459,7 @@ impl Downstream {
     }
 
     /// The clock has reached `now`. A head that is late is refused.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<DownstreamEvent<'_>> {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<DownstreamEvent<'_>> {
         if self.poll_timeout().is_none_or(|at| now < at) {
             return None;
         }

@@ -305,11 +305,6 @@ impl Exchange {
         (self.up, self.stage, self.moved) = (Some(up), Stage::Joined, now);
     }
 
-    /// Whether a connection is wanted or awaited.
-    pub const fn is_connecting(&self) -> bool {
-        matches!(self.stage, Stage::Wanted(_) | Stage::Connecting)
-    }
-
     /// What becomes of a request that was [`ExchangeEvent::Lost`]. `is_session_up`: the link that carried it still is.
     pub fn resolve_loss(&mut self, failure: &UpstreamFailure, is_session_up: bool) -> RetryAction {
         let may_repeat = match failure {

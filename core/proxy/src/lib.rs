@@ -25,7 +25,7 @@ mod upstream;
 
 pub use body_reader::BodyMode;
 pub use config::ProxyConfig;
-pub use downstream::{Closing, Downstream, DownstreamEvent, HeadRefusal, RequestBody};
+pub use downstream::{Closing, HeadRefusal, RequestBody};
 pub use exchange::{
     Exchange, ExchangeError, ExchangeEvent, HttpDate, LocalBody, MAX_MOVES, Released, RetryAction,
 };

@@ -207,7 +207,7 @@ impl Upstream {
     }
 
     /// Whether the next event is [`UpstreamEvent::End`], which needs no room at the visitor.
-    pub fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         matches!(&self.state, State::Body(reader) if reader.is_at_end())
     }
 

@@ -62,6 +62,7 @@ fn guesses_at_every_moment_are_slowed_to_one_a_minute() {
 #[test]
 fn an_address_begins_anew_after_a_pause() {
     let mut guesses = GuessLimits::default();
+    assert_eq!(FORGET_AFTER, Duration::from_secs(900));
     for _ in 0..20 {
         guesses.handle_wrong(from(1), NOW);
     }
@@ -81,13 +82,13 @@ fn so_many_addresses_are_remembered_and_the_most_silent_is_forgotten_for_another
         }
     }
     let now = NOW + millisecond() * count;
-    assert_eq!(guesses.len(), MAX_GUESSERS);
+    assert_eq!(guesses.remembered(), MAX_GUESSERS);
     assert_eq!(guesses.handle_wrong(from(5), now), FIRST_DELAY * 2, "it is remembered");
     guesses.handle_wrong(from(count), now);
-    assert_eq!(guesses.len(), MAX_GUESSERS);
+    assert_eq!(guesses.remembered(), MAX_GUESSERS);
     assert_eq!(guesses.handle_wrong(from(0), now), Duration::ZERO, "it was forgotten");
     assert_eq!(guesses.handle_wrong(from(count - 1), now), FIRST_DELAY * 2);
     // Those that begin anew anyway go together.
     guesses.handle_wrong(from(count + 1), now + FORGET_AFTER);
-    assert_eq!(guesses.len(), 1);
+    assert_eq!(guesses.remembered(), 1);
 }

@@ -109,6 +109,17 @@ fn one_visitor_cannot_take_all_places_of_a_service_nor_of_the_relay() {
 }
 
 #[test]
+fn a_service_has_one_place_more_for_each_request_that_is_over() {
+    let mut limits = Limits::new(CONFIG);
+    enter(&mut limits, "192.0.2.1", "web", Use::Request, 3);
+    enter(&mut limits, "192.0.2.2", "web", Use::Request, 1);
+    limits.leave(who("192.0.2.1"), &"web", Use::Request);
+    enter(&mut limits, "192.0.2.3", "web", Use::Request, 1);
+    let above = limits.enter(who("192.0.2.4"), &"web", Use::Request, at(0));
+    assert_eq!(above, Err(LimitError::ServiceRequests));
+}
+
+#[test]
 fn tunnels_leave_their_visitor_room_for_requests() {
     let mut limits = Limits::new(CONFIG);
     let alice = who("192.0.2.1");
@@ -166,6 +177,9 @@ fn a_flood_of_visitors_is_forgotten_and_those_inside_are_not() {
         assert_eq!(limits.open(key, at(0)), Ok(()));
         limits.close(key);
         assert!(limits.visitors() <= 65_536);
+        if number == 999 {
+            assert_eq!(limits.visitors(), 1001, "their rates are not as new yet");
+        }
     }
     assert_eq!(limits.open(alice, at(0)), Err(LimitError::VisitorConnections));
     // Much later their rates are as new, so a few newcomers make the table small.
@@ -194,6 +208,14 @@ fn a_body_at_the_minimum_rate_goes_on_for_ever_and_a_slower_one_ends() {
         assert_eq!(late.is_none(), lives, "{bytes} bytes a second");
         assert!(late.is_none_or(|second| second > 900), "the pause is used up little by little: {late:?}");
     }
+}
+
+#[test]
+fn without_a_minimum_rate_any_byte_is_progress() {
+    let mut meter = RateMeter::new(MinRate { bytes_per_second: 0, ..RATE });
+    meter.start(at(0));
+    meter.handle_bytes(1, true, at(9_999));
+    assert_eq!(meter.poll_timeout(), Some(at(19_999)));
 }
 
 #[test]

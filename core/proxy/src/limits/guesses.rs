@@ -79,12 +79,7 @@ impl GuessLimits {
     }
 
     /// Addresses that are remembered.
-    pub fn len(&self) -> usize {
+    pub fn remembered(&self) -> usize {
         self.guessers.len()
-    }
-
-    /// Whether none is remembered.
-    pub fn is_empty(&self) -> bool {
-        self.guessers.is_empty()
     }
 }

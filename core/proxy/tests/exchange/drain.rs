@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hvym_proxy::Closing;
+use hvym_proxy::{Closing, ProxyConfig};
 
 use crate::rig::{GET, Rig, Said};
 
@@ -52,6 +52,15 @@ fn a_connection_that_is_idle_when_a_relay_drains_carries_the_request_that_is_on_
     at_once.exchange.drain(Duration::ZERO, at_once.now);
     at_once.run();
     assert_eq!(at_once.drained(), [Said::Closed(Closing::Orderly)]);
+}
+
+#[test]
+fn a_head_that_has_begun_has_no_more_time_when_a_relay_drains() {
+    let mut rig = Rig::with(ProxyConfig { head_timeout: Duration::from_millis(100), ..ProxyConfig::DEFAULT });
+    rig.visit(&GET[..5]);
+    rig.wait(60);
+    rig.exchange.drain(LINGER, rig.now);
+    assert_eq!(rig.deadline(), Some(40));
 }
 
 #[test]

@@ -48,6 +48,8 @@ fn a_connection_is_kept_for_so_long_between_requests() {
     used.answer("HTTP/1.1 204 No Content\r\n\r\n");
     used.wait(10);
     assert_eq!(at(&mut used, 190), [Said::Closed(Closing::Orderly)]);
+    used.visit(GET);
+    assert_eq!(used.drained(), [], "nothing is read any more");
 }
 
 #[test]
@@ -127,6 +129,13 @@ fn a_visitor_may_take_nothing_of_its_answer_for_so_long() {
     rig.answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
     let cut = [Said::Released(false), Said::Finished, Said::Closed(Closing::Reset)];
     assert_eq!(at(&mut rig, 400), cut);
+    // Also of an earlier one, while the next is awaited.
+    let mut earlier = self::rig();
+    earlier.visit(GET);
+    earlier.visitor_reads = false;
+    earlier.answer("HTTP/1.1 204 No Content\r\n\r\n");
+    earlier.visit(GET);
+    assert_eq!(at(&mut earlier, 400), cut);
     // Also of one that is complete.
     let mut whole = self::rig();
     whole.visit(GET);
@@ -198,6 +207,17 @@ fn so_much_waits_for_either_side_before_the_other_is_read_no_more() {
     assert!(rig.exchange.wants_visitor_data(), "there is room for more");
     rig.visit("defghi".repeat(2));
     assert!(!rig.exchange.wants_visitor_data(), "a buffer may go beyond it");
+    let mut exact = self::rig();
+    exact.visit(POST.replace('9', "20"));
+    exact.service_reads = false;
+    exact.visit("0123456789");
+    assert!(!exact.exchange.wants_visitor_data());
+    exact.visit("x");
+    assert_eq!(
+        exact.exchange.service_output().map(|output| output.len()),
+        Some(10),
+        "nothing is added to it"
+    );
     let mut rig = self::rig();
     rig.visit(GET);
     rig.answer("HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n");
@@ -206,9 +226,25 @@ fn so_much_waits_for_either_side_before_the_other_is_read_no_more() {
     assert!(rig.exchange.wants_service_data());
     rig.answer("0");
     assert!(!rig.exchange.wants_service_data());
+    rig.answer("x");
+    assert_eq!(rig.exchange.visitor_output().len(), 10, "nothing is added to it");
     rig.visitor_reads = true;
     rig.run();
     assert!(rig.exchange.wants_service_data());
+}
+
+#[test]
+fn by_default_64_kib_wait_for_a_service_and_as_much_may_come_before_an_upgrade_is_answered() {
+    let upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n";
+    for head in [&POST.replace('9', "100000"), upgrade] {
+        let mut rig = Rig::new();
+        rig.visit(head);
+        rig.service_reads = false;
+        rig.visit("x".repeat(64 * 1024 - 1));
+        assert!(rig.exchange.wants_visitor_data(), "{head}");
+        rig.visit("x");
+        assert!(!rig.exchange.wants_visitor_data(), "{head}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use hvym_http1::{RequestError, ResponseHead};
-use hvym_proxy::{Closing, HeadRefusal, LocalBody, RequestBody};
+use hvym_proxy::{Closing, HeadRefusal, LocalBody, ProxyConfig, RequestBody};
 
 use crate::rig::{GET, POST, Rig, Said};
 
@@ -22,6 +22,16 @@ fn a_refused_head_is_answered_in_its_turn_and_nothing_behind_it_is_read() {
         rig.seen().ends_with("HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
     );
     assert_eq!(rig.drained(), [Said::Finished, Said::Closed(Closing::Orderly)]);
+}
+
+#[test]
+fn a_refused_head_that_asks_for_no_body_gets_none() {
+    for (method, body) in [("HEAD", ""), ("GET", "no")] {
+        let mut rig = Rig::new();
+        rig.visit(format!("\r\n{method} /x HTTP/1.1\r\n\r\n"));
+        let head = "HTTP/1.1 400 X\r\nContent-Length: 2\r\nConnection: close\r\n\r\n";
+        assert_eq!(respond(&mut rig, 400, LocalBody::Length(2), "no"), format!("{head}{body}"));
+    }
 }
 
 /// Answers the request of the rig with `head` and `body` by the runner itself.
@@ -110,6 +120,17 @@ fn the_runner_reads_a_body_as_payload_and_asks_for_it_by_reading() {
     assert_eq!(body(), Some(RequestBody::Data(Bytes::from("ab"))));
     assert_eq!(body(), Some(RequestBody::Trailers(Bytes::from("X-A: 1\r\n"))));
     assert_eq!((body(), body()), (Some(RequestBody::End), None));
+    // A visitor that waits for nothing is told nothing, and nobody is told twice.
+    for (expectation, told) in [("", ""), ("Expect: 100-continue\r\n", "HTTP/1.1 100 Continue\r\n\r\n")] {
+        let mut rig = Rig::new();
+        rig.forwards = false;
+        rig.visit(POST.replace("Content-Length", &format!("{expectation}Content-Length")));
+        for _ in 0..2 {
+            assert_eq!(rig.exchange.poll_local_body(rig.now), None);
+        }
+        rig.run();
+        assert_eq!(rig.seen(), told);
+    }
 }
 
 #[test]
@@ -122,4 +143,89 @@ fn the_length_that_a_head_of_the_runner_names_is_replaced_by_its_framing() {
     rig.exchange.respond(head, LocalBody::Streamed, rig.now).expect("a head");
     rig.run();
     assert_eq!(rig.seen(), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
+#[test]
+fn a_runner_may_begin_its_response_before_it_has_read_the_request() {
+    let mut rig = Rig::new();
+    rig.forwards = false;
+    rig.visit(format!("{POST}he"));
+    assert_eq!(rig.exchange.poll_local_body(rig.now), Some(RequestBody::Data(Bytes::from("he"))));
+    rig.exchange.respond(ResponseHead::new(200, "OK"), LocalBody::Streamed, rig.now).expect("a head");
+    rig.visit("llo");
+    assert_eq!(rig.exchange.poll_local_body(rig.now), Some(RequestBody::Data(Bytes::from("llo"))));
+    assert_eq!(rig.exchange.poll_local_body(rig.now), Some(RequestBody::End));
+}
+
+#[test]
+fn a_visitor_that_may_not_send_its_body_any_more_is_told_that_its_connection_ends() {
+    for (is_read, ends) in [(false, true), (true, false)] {
+        let mut rig = Rig::new();
+        rig.forwards = false;
+        rig.visit(POST.replace("Content-Length", "Expect: 100-continue\r\nContent-Length"));
+        if is_read {
+            assert_eq!(rig.exchange.poll_local_body(rig.now), None);
+        }
+        let seen = respond(&mut rig, 403, LocalBody::Length(2), "no");
+        assert_eq!(seen.contains("Connection: close"), ends, "{seen}");
+    }
+}
+
+#[test]
+fn an_old_visitor_sees_by_the_end_of_its_connection_where_a_streamed_body_ends() {
+    let mut rig = Rig::new();
+    rig.connects = false;
+    rig.visit("GET /a HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n");
+    let seen = respond(&mut rig, 200, LocalBody::Streamed, "ok");
+    assert_eq!(seen, "HTTP/1.0 200 X\r\nConnection: close\r\n\r\nok");
+    assert_eq!(rig.said.last(), Some(&Said::Closed(Closing::Orderly)));
+}
+
+#[test]
+fn a_response_that_the_runner_breaks_off_does_not_look_whole() {
+    let mut rig = Rig::new();
+    rig.connects = false;
+    rig.visit(GET);
+    rig.exchange.respond(ResponseHead::new(200, "OK"), LocalBody::Streamed, rig.now).expect("a head");
+    rig.exchange.send_local_body(Bytes::from("ok"), rig.now);
+    rig.exchange.abort_local_body();
+    rig.run();
+    assert!(rig.seen().ends_with("\r\n\r\n2\r\nok\r\n"));
+    assert_eq!(rig.drained().last(), Some(&Said::Closed(Closing::Orderly)));
+}
+
+#[test]
+fn a_response_to_head_names_the_length_that_the_runner_knows() {
+    let mut rig = Rig::new();
+    rig.connects = false;
+    rig.visit(GET.replace("GET", "HEAD"));
+    let mut head = ResponseHead::new(200, "OK");
+    head.headers.push("Content-Length", Bytes::from("7"));
+    rig.exchange.respond(head, LocalBody::Length(0), rig.now).expect("a head");
+    rig.run();
+    assert_eq!(rig.seen(), "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n");
+}
+
+#[test]
+fn every_response_demands_https_where_the_relay_does_unless_it_says_so_itself() {
+    let config = ProxyConfig { hsts: Some("max-age=1".to_owned()), ..ProxyConfig::DEFAULT };
+    for (own, value) in [(None, "max-age=1"), (Some("max-age=2"), "max-age=2")] {
+        let expected = format!("Strict-Transport-Security: {value}\r\n");
+        let fields = own.map(|own| format!("Strict-Transport-Security: {own}\r\n")).unwrap_or_default();
+        let mut forwarded = Rig::with(config.clone());
+        forwarded.visit(GET);
+        forwarded.answer(format!("HTTP/1.1 204 No Content\r\n{fields}\r\n"));
+        let mut local = Rig::with(config.clone());
+        local.connects = false;
+        local.visit(GET);
+        let mut head = ResponseHead::new(204, "No Content");
+        if let Some(own) = own {
+            head.headers.push("Strict-Transport-Security", own);
+        }
+        local.exchange.respond(head, LocalBody::Length(0), local.now).expect("a head");
+        local.run();
+        for seen in [forwarded.seen(), local.seen()] {
+            assert_eq!((seen.contains(&expected), seen.matches("Strict").count()), (true, 1), "{seen}");
+        }
+    }
 }

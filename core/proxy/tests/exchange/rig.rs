@@ -44,6 +44,8 @@ pub(crate) struct Rig {
     /// What each connection to the service got.
     pub(crate) service: Vec<Vec<u8>>,
     pub(crate) is_session_up: bool,
+    /// Whether the last connection was given up before its response was complete.
+    pub(crate) is_abandoned: bool,
     /// A connection that is free.
     pub(crate) pooled: Option<Box<Upstream>>,
     /// Whether the runner forwards requests, or answers them itself.
@@ -69,6 +71,7 @@ impl Rig {
             visitor: Vec::new(),
             service: Vec::new(),
             is_session_up: true,
+            is_abandoned: false,
             pooled: None,
             forwards: true,
             connects: true,
@@ -161,7 +164,8 @@ impl Rig {
         let mut head = BytesMut::new();
         let said = match self.exchange.poll_event(self.now) {
             None => return false,
-            Some(ExchangeEvent::Released(Released { upstream, is_reusable, .. })) => {
+            Some(ExchangeEvent::Released(Released { upstream, is_reusable, is_abandoned })) => {
+                self.is_abandoned = is_abandoned;
                 self.pooled = is_reusable.then_some(upstream);
                 Said::Released(is_reusable)
             }

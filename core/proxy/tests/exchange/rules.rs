@@ -47,6 +47,20 @@ fn names_in_a_response_are_mapped_back_as_long_as_the_runner_maps_them() {
 }
 
 #[test]
+fn a_response_without_a_date_gets_that_of_the_runner() {
+    let date = *b"Sun, 06 Nov 1994 08:49:37 GMT";
+    for (own, seen) in [("", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Date: x\r\n", "x")] {
+        let mut rig = Rig::new();
+        rig.visit(GET);
+        rig.exchange.set_date(date);
+        rig.answer(OK.replace("Content", &format!("{own}Content")));
+        let seen_fields = rig.seen();
+        assert_eq!(seen_fields.matches("Date: ").count(), 1, "{seen_fields}");
+        assert!(seen_fields.contains(&format!("Date: {seen}\r\n")), "{seen_fields}");
+    }
+}
+
+#[test]
 fn requests_that_come_at_once_are_asked_one_after_the_other() {
     let mut rig = Rig::new();
     rig.visit(format!("{GET}{}{GET}", GET.replace("/a", "/b")));
@@ -281,6 +295,22 @@ fn a_request_that_a_used_connection_lost_is_sent_again_if_that_changes_nothing()
         assert_eq!(said.contains(&Said::Failed(ExchangeError::BadResponse)), !is_repeated, "{request}");
         assert_eq!(rig.service.len(), 1 + usize::from(is_repeated), "{request}");
     }
+    // What is left of an earlier answer is no answer, and may be asked again as far as that changes nothing.
+    for (request, is_session_up, is_repeated) in [
+        (GET.to_owned(), true, true),
+        (GET.replace("GET", "POST"), true, false),
+        (GET.to_owned(), false, false),
+    ] {
+        let mut rig = Rig::new();
+        rig.visit(GET);
+        rig.answer(OK);
+        rig.visit(&request);
+        rig.drained();
+        rig.is_session_up = is_session_up;
+        rig.answer("what is left\r\n\r\n");
+        let said = rig.drained();
+        assert_eq!(said.contains(&Said::Connect(Choice::Fresh)), is_repeated, "{request}: {said:?}");
+    }
     let mut fresh = Rig::new();
     fresh.visit(GET);
     fresh.end_service();
@@ -368,7 +398,14 @@ fn a_visitor_that_is_gone_gives_its_service_up() {
     rig.exchange.handle_visitor_reset();
     rig.run();
     let end = [Said::Released(false), Said::Finished, Said::Closed(Closing::Reset)];
-    assert_eq!(rig.drained()[3..], end);
+    assert_eq!((&rig.drained()[3..], rig.is_abandoned), (&end[..], true));
+    // A service that has answered only has its connection back.
+    let mut rig = Rig::new();
+    rig.visit(POST);
+    rig.answer(OK);
+    rig.exchange.handle_visitor_reset();
+    rig.run();
+    assert_eq!((&rig.drained()[3..], rig.is_abandoned), (&end[..], false));
 }
 
 #[test]

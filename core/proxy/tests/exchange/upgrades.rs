@@ -58,3 +58,19 @@ fn an_upgrade_that_is_declined_leaves_the_next_request_where_it_is() {
     rig.answer(OK);
     assert!(rig.asked().ends_with(GET));
 }
+
+#[test]
+fn the_runner_may_change_to_another_protocol_itself() {
+    let mut rig = Rig::new();
+    rig.forwards = false;
+    rig.visit("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nearly");
+    rig.drained();
+    let mut head = ResponseHead::new(101, "Switching Protocols");
+    head.headers.push("Upgrade", "x");
+    rig.exchange.respond(head, LocalBody::Streamed, rig.now).expect("a head");
+    rig.run();
+    assert_eq!(rig.seen(), "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+    assert_eq!(rig.drained(), [Said::Upgraded]);
+    rig.visit("more");
+    assert_eq!(rig.drained(), [], "nothing is taken for a request");
+}
