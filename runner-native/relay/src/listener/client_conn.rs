@@ -64,17 +64,17 @@ pub(crate) async fn serve(visitor: &Arc<Visitor>, mut wire: Wire, rest: Arc<TcpS
         let wire = FrameGuard::new(wire);
         let flooded = wire.flooded();
         // What a flood goes on to send is not waited for.
-        Box::pin(http2(visitor, wire)).await.filter(|_| !flooded.get())
+        Box::pin(http2(visitor, wire)).await.filter(|_| !flooded.get()).map(|closing| (closing, None))
     } else {
         let served = pin!(http1_conn::serve(visitor, wire, ahead));
         match select(served, pin!(visitor.state.lifecycle.closing.cancelled())).await {
-            Either::Left((Http1End::Closed(closing), _)) => Some(closing),
+            Either::Left((Http1End::Closed(closing, tcp), _)) => Some((closing, tcp)),
             Either::Left((Http1End::Gone, _)) | Either::Right(_) => None,
         }
     };
     drop(pass);
-    if let Some(closing) = closing {
-        let closed = pin!(close_gracefully(rest, closing));
+    if let Some((closing, tcp)) = closing {
+        let closed = pin!(close_gracefully(rest, tcp, closing));
         select(closed, pin!(visitor.state.lifecycle.closing.cancelled())).await;
     }
 }
@@ -155,20 +155,21 @@ async fn shutdown_gracefully<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
-/// Closes a connection so that the visitor can tell a complete response from an incomplete one.
-async fn close_gracefully(tcp: Arc<TcpStream>, closing: Closing) {
+/// Closes a connection so that the visitor can tell a complete response from an incomplete one. `tcp` is the same socket, if
+/// it is at hand as it is registered.
+async fn close_gracefully(socket: Arc<TcpStream>, tcp: Option<Tcp>, closing: Closing) {
     if closing == Closing::Reset {
-        let _reset = SockRef::from(&*tcp).set_linger(Some(Duration::ZERO));
+        let _reset = SockRef::from(&*socket).set_linger(Some(Duration::ZERO));
         return;
     }
-    // hyper has shut it down already.
-    if let Err(error) = tcp.shutdown(Shutdown::Write)
+    // hyper and TLS have shut it down already.
+    if let Err(error) = socket.shutdown(Shutdown::Write)
         && error.kind() != io::ErrorKind::NotConnected
     {
         return;
     }
     // Closing with unread data would send a reset, which can overtake the response (RFC 9112 section 9.6).
-    let Ok(mut tcp) = Tcp::from_shared(tcp) else { return };
+    let Ok(mut tcp) = tcp.map_or_else(|| Tcp::from_shared(socket), Ok) else { return };
     let unread = poll_fn(|cx| {
         thread_buffer::with(|scratch| {
             for _ in 0..PARTING_READS {

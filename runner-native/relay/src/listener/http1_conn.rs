@@ -37,6 +37,7 @@ use hvym_tunnel_net::copy::LocalConnection;
 use hvym_tunnel_net::date::http_date;
 use hvym_tunnel_net::deadline::Deadline;
 use hvym_tunnel_net::socket::Wire;
+use hvym_tunnel_net::tcp::Tcp;
 use hvym_tunnel_net::timeout::within;
 
 /// Rounds of the loop before other tasks get their turn.
@@ -46,8 +47,8 @@ const MAX_SLICES: usize = 16;
 
 /// How the connection ended.
 pub(super) enum Http1End {
-    /// It is to be closed.
-    Closed(Closing),
+    /// It is to be closed, which over TCP alone is left to the caller, who gets it back.
+    Closed(Closing, Option<Tcp>),
     /// It is lost, or somebody else has it.
     Gone,
 }
@@ -81,13 +82,16 @@ pub(super) async fn serve(visitor: &Arc<Visitor>, wire: Wire, ahead: Bytes) -> H
         conn.log.end(conn.exchange.visitor_output());
     }
     match end {
-        End::Closed(closing) => {
-            if closing == Closing::Orderly {
-                // TLS says so in words of its own.
-                let _closed = within(PARTING_TIMEOUT, conn.wire.close()).await;
+        End::Closed(closing) => match conn.wire {
+            Wire::Plain(tcp) => Http1End::Closed(closing, Some(tcp)),
+            Wire::Boxed(mut stream) => {
+                if closing == Closing::Orderly {
+                    // TLS says so in words of its own.
+                    let _closed = within(PARTING_TIMEOUT, stream.close()).await;
+                }
+                Http1End::Closed(closing, None)
             }
-            Http1End::Closed(closing)
-        }
+        },
         End::Lost => Http1End::Gone,
         End::Upgraded => {
             // Boxed, so that its large future does not add to every connection.
