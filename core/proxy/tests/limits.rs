@@ -128,6 +128,8 @@ fn tunnels_leave_their_visitor_room_for_requests() {
     assert_eq!(refused, Err(LimitError::VisitorTunnels));
     enter(&mut limits, "192.0.2.1", "web", Use::Request, 1);
     limits.leave(alice, &"web", Use::Request);
+    let refused = limits.enter(alice, &"web", Use::Tunnel, at(0));
+    assert_eq!(refused, Err(LimitError::VisitorTunnels), "a request that is over was no tunnel");
     limits.leave(alice, &"web", Use::Tunnel);
     limits.leave(alice, &"web", Use::Tunnel);
     assert_eq!(limits.requests(), 0);

@@ -240,6 +240,32 @@ fn addresses_are_forgotten_when_nothing_is_left_to_remember_of_them() {
 }
 
 #[test]
+fn addresses_are_looked_through_when_there_are_twice_as_many_as_after_the_last_time_and_when_the_table_is_full()
+ {
+    let rate = VisitorRate { per_second: 1_000_000, burst: 1_000_000 };
+    let mut logins = LoginLimits::<u32>::new(LoginLimitsConfig { rate, ..CONFIG }, NOW);
+    let come = |logins: &mut LoginLimits<u32>, numbers: std::ops::Range<u32>, now| {
+        for number in numbers {
+            let start = logins.begin(from(number), now).expect("room");
+            logins.end(start.ticket);
+        }
+        logins.addresses()
+    };
+    assert_eq!(come(&mut logins, 0..65, NOW), 65);
+    let later = NOW + Duration::from_secs(60);
+    assert_eq!(come(&mut logins, 100..163, later), 128, "too few to look for those of whom nothing is left");
+    assert_eq!(come(&mut logins, 163..164, later), 64);
+    // Of a flood at one moment everybody is remembered, as long as there is room. Agents stay in any case.
+    for number in 0..3 {
+        logins.admit(&number, from(1000), false, later).expect("room");
+    }
+    for number in 2000..80_000 {
+        assert!(come(&mut logins, number..number + 1, later) <= 65_536);
+    }
+    assert_eq!(logins.admit(&3, from(1000), false, later), Err(LoginRefusal::AddressAgents));
+}
+
+#[test]
 fn all_agents_of_a_relay_may_come_back_at_once_up_to_a_limit() {
     for (agents, burst) in [(1, 1_000), (1_000, 1_000), (1_001, 1_001), (20_000, 20_000), (20_001, 20_000)] {
         let rate = LoginLimitsConfig::new(agents).rate;
