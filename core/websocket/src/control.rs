@@ -37,7 +37,8 @@ impl Default for ControlPayload {
 }
 
 impl fmt::Debug for ControlPayload {
+    /// Without the payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_slice().fmt(f)
+        write!(f, "{} bytes", self.length)
     }
 }

@@ -66,6 +66,7 @@ fn a_close_payload_that_is_wrong_is_an_error() {
 #[test]
 fn nothing_is_sent_after_a_close() {
     let mut client = connection(Role::Client);
+    assert!(!client.is_closed());
     client.close(4001, "why");
     assert!(client.is_closed());
     client.send_text(Bytes::from_static(b"late"));

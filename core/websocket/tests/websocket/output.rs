@@ -1,9 +1,9 @@
 //! What is queued, and written in parts.
 
 use bytes::Bytes;
-use hvym_websocket::{FrameHeader, WebSocket};
+use hvym_websocket::{Decoder, FrameHeader, WebSocket};
 
-use crate::support::{Role, Seen, connection, text, written};
+use crate::support::{PING, Role, Seen, connection, frame, text, written};
 
 fn wire(connection: &WebSocket) -> Vec<u8> {
     connection.slices().flatten().copied().collect()
@@ -84,4 +84,10 @@ fn the_state_of_a_connection_is_shown_without_payloads_and_keys() {
     client.send_text(Bytes::from_static(b"secret"));
     let shown = format!("{client:?}");
     assert_eq!(shown, "WebSocket { partial: 0, queued: 12, .. }");
+    let mut decoder = Decoder::server(1000);
+    let mut ping = frame(PING, b"secret");
+    let complete = ping.len();
+    decoder.decode(&mut ping[..complete - 2]).expect("it is right");
+    let shown = format!("{decoder:?}");
+    assert!(shown.contains("control: 4 bytes"), "{shown}");
 }
