@@ -70,7 +70,7 @@ fn the_runner_may_change_to_another_protocol_itself() {
     rig.exchange.respond(head, LocalBody::Streamed, rig.now).expect("a head");
     rig.run();
     assert_eq!(rig.seen(), "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
-    assert_eq!(rig.drained(), [Said::Upgraded]);
+    assert_eq!((rig.drained(), rig.deadline()), (vec![Said::Upgraded], None));
     rig.visit("more");
     assert_eq!(rig.drained(), [], "nothing is taken for a request");
 }
