@@ -258,6 +258,9 @@ mod tests {
     fn a_chunk_carries_its_size_in_hexadecimal() {
         let mut out = Vec::new();
         encode_chunk(b"", &mut out);
+        encode_chunk(b"hello", &mut out);
+        assert_eq!((&*out, out.capacity()), (&b"5\r\nhello\r\n"[..], 10), "there was room for it at once");
+        out.clear();
         encode_chunk(&[b'x'; 26], &mut out);
         assert_eq!(out, b"1a\r\nxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n");
     }

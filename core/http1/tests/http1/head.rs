@@ -21,6 +21,14 @@ fn a_request_is_read_as_it_was_sent() {
 }
 
 #[test]
+fn fields_are_kept_by_name_and_value() {
+    let mut headers = Headers::default();
+    [("A", "1"), ("b", "2"), ("A", "3")].map(|(name, value)| headers.push(name, value));
+    headers.retain(|name, value| name == "A" && value != b"3");
+    assert_eq!(headers.iter().collect::<Vec<_>>(), [("A", &b"1"[..])]);
+}
+
+#[test]
 fn a_response_is_read_with_and_without_a_reason() {
     let (head, _) = ResponseHead::parse(b"HTTP/1.1 404 Not Found\r\n\r\n").unwrap().unwrap();
     assert_eq!((head.status, head.reason.as_str()), (404, "Not Found"));

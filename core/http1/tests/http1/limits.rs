@@ -187,3 +187,14 @@ fn a_length_is_any_number_of_64_bits() {
     }
     assert_eq!(&input[..], b"GET");
 }
+
+#[test]
+fn a_head_in_pieces_is_held_in_at_most_twice_its_size_and_never_in_more_than_its_limit() {
+    let mut buffer = HeadBuffer::default();
+    for (piece, held) in [("GET", 6), (" /x", 6), (" ", 14)] {
+        assert!(buffer.take(piece.as_bytes()).is_ok_and(|taken| taken.head.is_none()));
+        assert_eq!(buffer.held(), held, "after {piece:?}");
+    }
+    assert!(buffer.take("x".repeat(MAX_HEAD_BYTES - 20).as_bytes()).is_ok());
+    assert_eq!(buffer.held(), MAX_HEAD_BYTES);
+}

@@ -149,6 +149,22 @@ fn a_small_payload_leaves_its_buffer_to_the_next_read_even_if_it_fills_it() {
 }
 
 #[test]
+fn a_read_asks_for_what_is_missing_of_a_large_payload_and_else_for_64_kib() {
+    const READ: usize = 65 * 1024;
+    for (missing, asked) in
+        [(0, READ), (16_383, READ), (16_384, 17_408), (60_000, 61_024), (64 * 1024, READ), (999_000, READ)]
+    {
+        let mut server = WebSocket::server(1 << 20);
+        server.set_binary_delivery(BinaryDelivery::Pieces);
+        let mut wire = frame(BINARY, &vec![7; 1_000_000]);
+        wire.truncate(wire.len() - missing);
+        let mut input = Input::new(wire);
+        while server.read(&mut input).expect("it is right").is_some() {}
+        assert_eq!(server.read_bytes(), asked, "{missing}");
+    }
+}
+
+#[test]
 fn a_stream_of_batches_comes_to_have_a_buffer_for_each_payload() {
     const BATCH: usize = 64 * 1024;
     for size in [40_000, BATCH - 1, BATCH, 1_000_000] {
