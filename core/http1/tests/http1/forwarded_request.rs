@@ -126,6 +126,8 @@ fn crumbs_of_a_cookie_become_one() {
     assert_eq!(forward_fields(fields), "Cookie: a=1; b=2\r\nHost: h\r\nX: y\r\n");
     let empty = "Cookie: \r\nHost: h\r\nCookie: b=2\r\nCookie:\r\n";
     assert_eq!(forward_fields(empty), "Cookie: b=2\r\nHost: h\r\n");
+    let single = "Cookie: \r\nHost: h\r\n";
+    assert_eq!(forward_fields(single), single, "there is nothing to join");
 }
 
 #[test]
@@ -178,5 +180,18 @@ fn a_request_of_another_version_is_written_by_the_same_rules() {
              {ours}\r\n"
         );
         assert_eq!(String::from_utf8_lossy(&out), expected);
+    }
+}
+
+#[test]
+fn only_te_wishes_for_trailers() {
+    for (name, value, wishes) in [("te", " Trailers", true), ("te", "gzip", false), ("x", "trailers", false)]
+    {
+        let parts = RequestParts { method: "GET", path: "/", host: "h", framing: Framing::Empty };
+        let mut out = BytesMut::new();
+        let fields = [(name, value.as_bytes())];
+        write_request_head(&parts, fields.into_iter(), &rewrite(ForwardedFields::Keep), &mut out);
+        let seen = String::from_utf8_lossy(&out).into_owned();
+        assert_eq!(seen.contains("Connection: te\r\nTE: trailers\r\n"), wishes, "{seen}");
     }
 }

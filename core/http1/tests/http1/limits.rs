@@ -198,3 +198,8 @@ fn a_head_in_pieces_is_held_in_at_most_twice_its_size_and_never_in_more_than_its
     assert!(buffer.take("x".repeat(MAX_HEAD_BYTES - 20).as_bytes()).is_ok());
     assert_eq!(buffer.held(), MAX_HEAD_BYTES);
 }
+
+#[test]
+fn every_limit_is_as_large_as_its_reason_says() {
+    assert_eq!((MAX_EXTENSION_BYTES, MAX_TRAILER_BYTES, MAX_SIZE_DIGITS), (16_384, 16_384, 16));
+}
