@@ -120,6 +120,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_of_eight_bytes_that_is_neither_a_letter_nor_a_dash_is_found() {
+        for filler in [b'a', b'z', b'A', b'Z', b'-'] {
+            for (byte, at) in (0..=u8::MAX).flat_map(|byte| (0..8).map(move |at| (byte, at))) {
+                let mut bytes = [filler; 8];
+                bytes[at] = byte;
+                let flags = other_flags(bytes);
+                let found = (flags != 0).then(|| flags.trailing_zeros() as usize / 8);
+                let is_other = !(byte.is_ascii_alphabetic() || byte == b'-');
+                assert_eq!(found, is_other.then_some(at), "{byte} at {at} in {filler}");
+            }
+        }
+    }
+
+    #[test]
     fn line_breaks_and_nul_stand_nowhere() {
         for bad in ["a\r", "a\n", "a\0", "\r\nb"] {
             assert!(!is_token(bad) && !is_value(bad.as_bytes()) && !is_target(bad), "{bad:?}");

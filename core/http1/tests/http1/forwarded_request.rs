@@ -3,7 +3,8 @@
 use bytes::BytesMut;
 use hvym_http1::{
     ClientInfo, FieldTable, ForwardedBlock, ForwardedFields, Framing, HOP_BY_HOP, HostMapping, RequestParts,
-    RequestRewrite, RequestView, ResponseRewrite, ResponseView, UrlOrigin, UrlScheme, write_request_head,
+    RequestRewrite, RequestView, ResponseRewrite, ResponseView, UrlOrigin, UrlScheme, is_reserved_field,
+    write_request_head,
 };
 
 fn block(host: &str) -> ForwardedBlock {
@@ -161,8 +162,9 @@ fn a_request_of_another_version_is_written_by_the_same_rules() {
         ("x-real-ip", "6.6.6.6"),
         ("te", "trailers"),
         ("content-length", "9"),
-        ("cookie", "b=2"),
         ("accept", "*/*"),
+        ("cookie", "b=2"),
+        ("cookie", "c=3"),
     ];
     let fields = fields.iter().map(|(name, value)| (*name, value.as_bytes()));
     let mut out = BytesMut::new();
@@ -176,7 +178,7 @@ fn a_request_of_another_version_is_written_by_the_same_rules() {
         write_request_head(&parts, fields.clone(), &rewrite(ForwardedFields::Replace(&block)), &mut out);
         let ours = String::from_utf8_lossy(block.as_bytes()).into_owned();
         let expected = format!(
-            "POST /p HTTP/1.1\r\nHost: h\r\ncookie: a=1; b=2\r\naccept: */*\r\n{line}Connection: te\r\nTE: trailers\r\n\
+            "POST /p HTTP/1.1\r\nHost: h\r\ncookie: a=1; b=2; c=3\r\naccept: */*\r\n{line}Connection: te\r\nTE: trailers\r\n\
              {ours}\r\n"
         );
         assert_eq!(String::from_utf8_lossy(&out), expected);
@@ -193,5 +195,15 @@ fn only_te_wishes_for_trailers() {
         write_request_head(&parts, fields.into_iter(), &rewrite(ForwardedFields::Keep), &mut out);
         let seen = String::from_utf8_lossy(&out).into_owned();
         assert_eq!(seen.contains("Connection: te\r\nTE: trailers\r\n"), wishes, "{seen}");
+    }
+}
+
+#[test]
+fn fields_that_only_a_proxy_may_write_are_known_in_any_spelling() {
+    for name in ["X-Forwarded-For", "x_forwarded_for", "CF-Connecting-IP", "Transfer_Encoding", "Proxy"] {
+        assert!(is_reserved_field(name), "{name}");
+    }
+    for name in ["Accept", "Content_Type", "Host", "Transfer-Encoding"] {
+        assert!(!is_reserved_field(name), "{name}");
     }
 }

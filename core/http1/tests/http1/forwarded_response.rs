@@ -368,3 +368,18 @@ fn a_challenge_that_logs_in_the_connection_is_known() {
     assert!(logs_in("Proxy-Authenticate: Basic realm=\"x\", negotiate abc\r\n"));
     assert!(!logs_in("WWW-Authenticate: Basic realm=\"ntlm\"\r\n"));
 }
+
+#[test]
+fn what_the_caller_removes_from_a_response_is_gone() {
+    let rewrite = ResponseRewrite { remove: &["x-own"], ..ResponseRewrite::default() };
+    assert_eq!(forward_fields("X: y\r\nX-Own: 1\r\n", &rewrite), "X: y\r\n");
+}
+
+#[test]
+fn strict_transport_security_is_added_unless_the_service_says_its_own() {
+    let rewrite = ResponseRewrite { hsts: Some("max-age=1"), ..ResponseRewrite::default() };
+    let added = forward("HTTP/1.1 204 X\r\n\r\n", "GET", &rewrite).0;
+    assert_eq!(added, "HTTP/1.1 204 X\r\nStrict-Transport-Security: max-age=1\r\n\r\n");
+    let own = "HTTP/1.1 204 X\r\nstrict-transport-security: max-age=2\r\n\r\n";
+    assert_eq!(forward(own, "GET", &rewrite).0, own);
+}

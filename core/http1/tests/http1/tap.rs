@@ -329,7 +329,12 @@ fn what_a_tap_holds_is_counted() {
         tap.handle_response_bytes(response.as_bytes(), at(0));
         tap.held()
     };
-    assert_eq!(Observer::with_sniff(Refusals).held(), 0);
+    let mut empty = Observer::with_sniff(Refusals);
+    assert_eq!(empty.held(), 0);
+    empty.handle_request_bytes(b"GET", at(0));
+    assert_eq!((empty.held(), empty.pending_requests()), (6, 1), "the head that has begun");
+    empty.handle_response_bytes(b"HTTP", at(0));
+    assert_eq!(empty.held(), 14, "and the one of a response");
     assert_eq!(held(110, 20) - held(10, 20), 100);
     assert_eq!(held(10, 10_000) - held(10, 0), 10_000);
     let held_with_host = |length: usize| {
@@ -349,6 +354,16 @@ fn what_a_tap_holds_is_counted() {
     let records = 2 * MAX_PENDING;
     let sizes = records * size_of::<Observed>()..=records * (size_of::<Observed>() + 16);
     assert!(sizes.contains(&tap.held()), "{} bytes are held, not {sizes:?}", tap.held());
+}
+
+#[test]
+fn nothing_is_a_request_after_the_end_of_its_direction() {
+    let mut tap = shown(&[&format!(">{GET}")]);
+    assert!(!tap.is_opaque());
+    tap.handle_request_end(at(1));
+    assert!(tap.is_opaque());
+    tap.handle_request_bytes(GET.as_bytes(), at(1));
+    assert_eq!(tap.pending_requests(), 1);
 }
 
 #[test]
