@@ -7,6 +7,8 @@
 #[cfg(unix)]
 mod attack;
 #[cfg(unix)]
+mod beside;
+#[cfg(unix)]
 mod certificate;
 #[cfg(unix)]
 mod curves;
@@ -45,7 +47,7 @@ use crate::cargo::{cargo, succeed};
 use crate::target;
 
 const USAGE: &str = "usage: cargo xtask bench mux [RUNS] | instructions [--record] | tunnel [RUNS] [--quick] [--tls] | curves [SECONDS] | \
-                     network [RUNS] [--quick] | attack [SECONDS]";
+                     network [RUNS] [--quick|--beside] | attack [SECONDS]";
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -68,7 +70,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         #[cfg(unix)]
         ["network", "--quick"] => network::run(1, true),
         #[cfg(unix)]
+        ["network", "--beside"] => beside::run(3),
+        #[cfg(unix)]
         ["network", runs] => network::run(runs.parse()?, false),
+        #[cfg(unix)]
+        ["network", runs, "--beside"] => beside::run(runs.parse()?),
         #[cfg(unix)]
         ["network", runs, "--quick"] => network::run(runs.parse()?, true),
         _ => bail!(USAGE),

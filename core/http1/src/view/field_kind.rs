@@ -157,6 +157,42 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_name_that_differs_from_a_known_one_in_one_letter_is_another() {
+        for known in [
+            "host",
+            "cookie",
+            "connection",
+            "content-length",
+            "content-location",
+            "date",
+            "destination",
+            "expect",
+            "keep-alive",
+            "location",
+            "origin",
+            "referer",
+            "refresh",
+            "set-cookie",
+            "te",
+            "trailer",
+            "trailers",
+            "transfer-encoding",
+            "upgrade",
+            "authorization",
+            "access-control-allow-origin",
+            "www-authenticate",
+            "proxy",
+        ] {
+            assert_ne!(FieldKind::classify(known.as_bytes()), FieldKind::Other, "{known}");
+            for at in 0..known.len() {
+                let mut name = known.as_bytes().to_vec();
+                name[at] = b'q';
+                assert_eq!(FieldKind::classify(&name), FieldKind::Other, "{known} without letter {at}");
+            }
+        }
+    }
+
+    #[test]
     fn names_are_known_in_any_case() {
         for (name, kind) in [
             ("HOST", FieldKind::Host),
