@@ -44,6 +44,14 @@ fn nobody_but_a_trusted_proxy_is_believed() {
 }
 
 #[test]
+fn a_backslash_escapes_within_quotes_alone() {
+    let outside = [("x-forwarded-for", "junk\\,198.51.100.7")];
+    assert_eq!(told("10.0.0.1", &outside)[0], "198.51.100.7, 10.0.0.1");
+    let inside = [("forwarded", "for=198.51.100.7;by=\"a\\\",for=6.6.6.6\"")];
+    assert_eq!(told("10.0.0.1", &inside)[0], "198.51.100.7, 10.0.0.1");
+}
+
+#[test]
 fn the_visitor_is_the_nearest_one_nobody_vouches_for() {
     let fields = [
         ("x-forwarded-for", "6.6.6.6, 198.51.100.1"),

@@ -158,6 +158,9 @@ fn a_body_is_as_long_as_was_said() {
     assert_eq!(writer.clone().finish(), Err(WriteError::TooShort));
     assert_eq!(writer.encode(Bytes::from_static(b"cd")), Err(WriteError::TooLong));
     assert_eq!(BodyWriter::new(Framing::Empty).encode(Bytes::from_static(b"ab")), Ok(Bytes::new()));
+    let mut whole = BodyWriter::new(Framing::Length(2));
+    assert_eq!(whole.encode(Bytes::from_static(b"ab")), Ok(Bytes::from_static(b"ab")));
+    assert_eq!(whole.finish(), Ok(Bytes::new()));
 }
 
 proptest! {

@@ -36,6 +36,8 @@ fn a_head_is_read_in_all_its_parts() {
             [("Host", &b"example:81"[..]), ("X-One", b"1"), ("Empty", b""), ("x-one", b"a\tb")]
         );
         assert_eq!(view.fields().all("X-ONE").collect::<Vec<_>>(), [&b"1"[..], b"a\tb"]);
+        assert!(view.fields().contains("HOST") && !view.fields().contains("hos"));
+        assert_eq!((view.fields().len(), view.fields().is_empty()), (4, false));
         assert!(view.keeps_alive() && !view.is_host_from_target() && view.upgrade().is_none());
     })
     .expect("a good head");
@@ -245,4 +247,27 @@ fn a_refusal_has_the_status_that_says_whose_fault_it_is() {
     assert_eq!(RequestError::from(FramingError::Encoding).status(), 501);
     assert_eq!(RequestError::from(FramingError::Length).status(), 400);
     assert_eq!((RequestError::Connect.status(), RequestError::Fragment.status()), (405, 400));
+}
+
+#[test]
+fn a_bare_line_end_is_named_also_where_nothing_was_scanned_before() {
+    for (value, error) in
+        [("a\rb", HeadError::BareCr), ("a\nb", HeadError::BareLf), ("a\0b", HeadError::HeaderValue)]
+    {
+        let head = format!("GET / HTTP/1.1\r\nHost: h\r\nX: {value}\r\n\r\n");
+        let parsed = RequestView::parse(head.as_bytes(), &mut FieldTable::new()).map(drop);
+        assert_eq!(parsed, Err(RequestError::Head(error)));
+    }
+}
+
+#[test]
+fn a_request_may_have_no_fields_and_a_table_says_what_it_holds() {
+    let mut table = FieldTable::new();
+    assert_eq!(table.held(), 0);
+    let seen = RequestView::parse(b"GET http://h/ HTTP/1.0\r\n\r\n", &mut table)
+        .map(|view| view.fields().is_empty());
+    assert_eq!(seen, Ok(true));
+    let head = format!("GET http://h/ HTTP/1.0\r\n{}\r\n", "a: b\r\n".repeat(50));
+    RequestView::parse(head.as_bytes(), &mut table).expect("a good head");
+    assert!((50 * 8..50 * 64).contains(&table.held()), "{}", table.held());
 }
