@@ -325,9 +325,13 @@ fn what_a_tap_holds_is_counted() {
         let mut tap = Tap::with_sniff(Refusals);
         let request = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "t".repeat(target));
         tap.handle_request_bytes(request.as_bytes(), at(0));
-        let response = format!("HTTP/1.1 403 No\r\nX: {}\r\nContent-Length: 9\r\n\r\n", "r".repeat(refusal));
+        let value = "r".repeat(refusal);
+        let response = format!("HTTP/1.1 403 No\r\nX-Long: {value}\r\nContent-Length: 9\r\n\r\n");
         tap.handle_response_bytes(response.as_bytes(), at(0));
-        tap.held()
+        let held = tap.held();
+        tap.handle_response_bytes(b"body", at(0));
+        assert!((4..=16).contains(&(tap.held() - held)), "the beginning of the body is held");
+        held
     };
     let mut empty = Observer::with_sniff(Refusals);
     assert_eq!(empty.held(), 0);
@@ -344,6 +348,17 @@ fn what_a_tap_holds_is_counted() {
         tap.held()
     };
     assert_eq!(held_with_host(150) - held_with_host(50), 100);
+    // Of an earlier request, whose host and client are not those of the last one.
+    let held_with_both = |host: usize, client: usize| {
+        let mut tap = Tap::with_sniff(Refusals);
+        for (host, client) in [("h".repeat(host), "1".repeat(client)), ("x".to_owned(), "2".to_owned())] {
+            let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: {client}\r\n\r\n");
+            tap.handle_request_bytes(request.as_bytes(), at(0));
+        }
+        tap.held()
+    };
+    assert_eq!(held_with_both(50, 7) - held_with_both(20, 7), 30);
+    assert_eq!(held_with_both(20, 37) - held_with_both(20, 7), 30);
     // As many records as there can be, with short texts.
     let mut tap = Tap::with_sniff(Refusals);
     for piece in [&GET.repeat(MAX_PENDING), ""] {
