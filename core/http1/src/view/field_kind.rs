@@ -210,6 +210,8 @@ mod tests {
             ("Proxy-Authenticate", FieldKind::ProxyChallenge),
             ("WWW-Authenticate", FieldKind::Challenge),
             ("Proxy-Connection", FieldKind::HopByHop),
+            ("Proxy-Authentication-Info", FieldKind::HopByHop),
+            ("Proxy-Authorization", FieldKind::HopByHop),
             ("Access-Control-Allow-Origin", FieldKind::Url),
             ("", FieldKind::Other),
         ] {

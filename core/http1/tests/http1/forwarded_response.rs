@@ -383,3 +383,12 @@ fn strict_transport_security_is_added_unless_the_service_says_its_own() {
     let own = "HTTP/1.1 204 X\r\nstrict-transport-security: max-age=2\r\n\r\n";
     assert_eq!(forward(own, "GET", &rewrite).0, own);
 }
+
+#[test]
+fn a_response_head_ends_where_its_bytes_end() {
+    let parsed = |head: &str| ResponseView::parse(head.as_bytes(), &mut FieldTable::new(), "GET").map(|_| ());
+    assert_eq!(parsed("HTTP/1.1 204 X\r\n\r\n"), Ok(()));
+    for head in ["HTTP/1.1 204 X\r\n\r\nmore", "HTTP/1.1 204 X\r\n"] {
+        assert_eq!(parsed(head), Err(HeadError::LineEnd.into()), "{head:?}");
+    }
+}

@@ -271,3 +271,17 @@ fn a_request_may_have_no_fields_and_a_table_says_what_it_holds() {
     RequestView::parse(head.as_bytes(), &mut table).expect("a good head");
     assert!((50 * 8..50 * 64).contains(&table.held()), "{}", table.held());
 }
+
+#[test]
+fn a_request_line_is_refused_also_where_nothing_was_scanned_before() {
+    let refused = |head: &str| RequestView::parse(head.as_bytes(), &mut FieldTable::new()).map(drop);
+    for head in [
+        " / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET  HTTP/1.1\r\nHost: h\r\n\r\n",
+        "\rGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTT\r\n",
+        "GET / X",
+    ] {
+        assert_eq!(refused(head), Err(RequestError::Head(HeadError::RequestLine)), "{head:?}");
+    }
+}
