@@ -189,6 +189,12 @@ mod tests {
                 name[at] = b'q';
                 assert_eq!(FieldKind::classify(&name), FieldKind::Other, "{known} without letter {at}");
             }
+            // Two letters that differ in the same bit.
+            for at in 1..known.len().saturating_sub(1) {
+                let mut name = known.as_bytes().to_vec();
+                (name[at], name[at + 1]) = (name[at] ^ 1, name[at + 1] ^ 1);
+                assert_eq!(FieldKind::classify(&name), FieldKind::Other, "{known} from letter {at}");
+            }
         }
     }
 
