@@ -12,7 +12,7 @@
 //! |---|---|
 //! | connections to a service go to other visitors whatever they carried | 6 |
 //! | streams that visitors reset count against the link | 8 |
-//! | data beyond what the peer granted waits in what all streams share | 4 |
+//! | data beyond what the peer granted waits in what all streams share | 0 |
 //! | too much unread data resets the oldest stream instead of one of the group that holds most | 46 |
 //! | one visitor has no share of the places of a service | 0 |
 //! | output that a socket takes is no sign of life for the keepalive | 26 |

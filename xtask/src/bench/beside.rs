@@ -1,12 +1,12 @@
 //! Small requests beside bulk transfers through a slow bottleneck that all share.
 
-use std::fmt::Write;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
 use super::load;
+use super::network::{medians, push_row};
 use super::nginx::Origin;
 use super::others::Place;
 use super::path::{DIRECT, Path};
@@ -35,22 +35,8 @@ pub(super) fn run(runs: usize) -> Result<()> {
     for downloads in DOWNLOADS {
         let case = format!("beside {downloads} download{}", if downloads == 1 { "" } else { "s" });
         eprintln!("{case}");
-        let mut found = vec![Vec::new(); paths.len()];
-        for _ in 0..runs {
-            for (path, found) in paths.iter().zip(&mut found) {
-                found.push(latency(path, downloads).context(path.name)?);
-            }
-        }
-        let medians = found.iter_mut().map(|times| {
-            times.sort_by(f64::total_cmp);
-            times[times.len() / 2]
-        });
-        let medians: Vec<f64> = medians.collect();
-        let _infallible = write!(rows, "| {case} | {:.1} ms |", medians[0] * 1e3);
-        for median in &medians[1..] {
-            let _infallible = write!(rows, " {:.2} |", median / medians[0]);
-        }
-        rows.push('\n');
+        let found = medians(&paths, runs, |path| latency(path, downloads)).context(case.clone())?;
+        push_row(&mut rows, &case, &format!("{:.1} ms", found[0] * 1e3), &found);
     }
     let others: Vec<&str> = paths[1..].iter().map(|path| path.name).collect();
     let text = format!(

@@ -89,15 +89,8 @@ pub(super) fn run(runs: usize, is_quick: bool) -> Result<()> {
                 let case = format!("{milliseconds} ms, {} %, {}", loss * 100.0, transfer.name());
                 eprintln!("{case}");
                 let found =
-                    rates(&paths, runs, |path| transfer.run(path, &origin, bytes)).context(case.clone())?;
-                let _infallible = write!(rows, "| {case} | {:.2} MiB/s |", found[0] / MIB as f64);
-                for rate in &found[1..] {
-                    let _infallible = match rate.is_nan() {
-                        true => write!(rows, " failed |"),
-                        false => write!(rows, " {:.2} |", rate / found[0]),
-                    };
-                }
-                rows.push('\n');
+                    medians(&paths, runs, |path| transfer.run(path, &origin, bytes)).context(case.clone())?;
+                push_row(&mut rows, &case, &format!("{:.2} MiB/s", found[0] / MIB as f64), &found);
             }
         }
     }
@@ -111,8 +104,20 @@ pub(super) fn run(runs: usize, is_quick: bool) -> Result<()> {
     record("network", &text)
 }
 
-/// The middle rate of each path; the paths take turns. Of another tunnel on which a transfer failed it is no number.
-fn rates(paths: &[Path], runs: usize, once: impl Fn(&Path) -> Result<f64>) -> Result<Vec<f64>> {
+/// Appends a row: what was found without a tunnel, and each of the others as a multiple of it.
+pub(super) fn push_row(rows: &mut String, case: &str, direct: &str, found: &[f64]) {
+    let _infallible = write!(rows, "| {case} | {direct} |");
+    for other in &found[1..] {
+        let _infallible = match other.is_nan() {
+            true => write!(rows, " failed |"),
+            false => write!(rows, " {:.2} |", other / found[0]),
+        };
+    }
+    rows.push('\n');
+}
+
+/// What is found in the middle on each path; the paths take turns. Of another tunnel that failed it is no number.
+pub(super) fn medians(paths: &[Path], runs: usize, once: impl Fn(&Path) -> Result<f64>) -> Result<Vec<f64>> {
     let mut found = vec![Vec::new(); paths.len()];
     for _ in 0..runs {
         for (path, found) in paths.iter().zip(&mut found) {
@@ -121,17 +126,17 @@ fn rates(paths: &[Path], runs: usize, once: impl Fn(&Path) -> Result<f64>) -> Re
                     eprintln!("{error:#}");
                     f64::NAN
                 }
-                rate => rate?,
+                value => value?,
             });
         }
     }
     Ok(found
         .into_iter()
-        .map(|mut rates| {
-            rates.sort_by(f64::total_cmp);
+        .map(|mut values| {
+            values.sort_by(f64::total_cmp);
             // One that is no number comes last.
-            let is_whole = rates.last().is_some_and(|rate| !rate.is_nan());
-            if is_whole { rates[rates.len() / 2] } else { f64::NAN }
+            let is_whole = values.last().is_some_and(|value| !value.is_nan());
+            if is_whole { values[values.len() / 2] } else { f64::NAN }
         })
         .collect())
 }
