@@ -53,7 +53,7 @@ fn a_name_is_asked_for_in_the_words_of_other_tunnels() {
     let relay = Relay::start(&["--claim-names"]);
     let url = relay.url();
     let mut agent =
-        Home::new().start(&["http", "3000", "--subdomain", "cool-app", "--json", "--relay", &url]);
+        Home::new().into_program(&["http", "3000", "--subdomain", "cool-app", "--json", "--relay", &url]);
     agent.says("understood as: hvym-tunnel expose 3000 --name");
     let ready = agent.event("ready");
     assert!(ready["url"].as_str().expect("a URL").starts_with("http://cool-app.localhost:"), "{ready}");

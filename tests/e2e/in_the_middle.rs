@@ -82,7 +82,7 @@ impl Scene {
         if is_pinned {
             arguments.extend(["--relay-address", &address]);
         }
-        let program = Home::of(&self.key).start(&[&arguments, more].concat());
+        let program = Home::of(&self.key).into_program(&[&arguments, more].concat());
         let (link, asked) = middle.accept();
         (program, link, asked)
     }

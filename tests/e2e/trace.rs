@@ -53,7 +53,7 @@ fn a_trace_tells_how_much_passed_and_never_what() {
 
 #[test]
 fn a_trace_that_cannot_be_written_is_told_before_anything_else_happens() {
-    let mut program = Home::new().start(&["relay", "--trace", "/nowhere/at/all"]);
+    let mut program = Home::new().into_program(&["relay", "--trace", "/nowhere/at/all"]);
     program.says("cannot write the file of --trace");
     assert_ne!(program.code(), 0);
 }

@@ -102,6 +102,16 @@ impl Home {
     pub fn start(&self, arguments: &[&str]) -> Program {
         Program::start(self.command(arguments))
     }
+
+    /// Starts the program in this home, which is removed with it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn into_program(self, arguments: &[&str]) -> Program {
+        let mut program = self.start(arguments);
+        program.home = Some(self);
+        program
+    }
 }
 
 impl Drop for Home {
@@ -150,6 +160,8 @@ pub struct Program {
     child: Child,
     out: Lines,
     err: Lines,
+    /// Its home, where nobody else has it.
+    home: Option<Home>,
 }
 
 impl Program {
@@ -179,7 +191,7 @@ impl Program {
         out: impl Read + Send + 'static,
         err: impl Read + Send + 'static,
     ) -> Self {
-        Program { child, out: Lines::of(out), err: Lines::of(err) }
+        Program { child, out: Lines::of(out), err: Lines::of(err), home: None }
     }
 
     /// The next line on standard output.

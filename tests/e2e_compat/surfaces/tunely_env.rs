@@ -4,7 +4,7 @@ use std::process::Command;
 
 use hvym_tunnel_tests::guests::Guest;
 use hvym_tunnel_tests::installed::tunely_folder;
-use hvym_tunnel_tests::program::{Home, PATIENCE, Program};
+use hvym_tunnel_tests::program::{Home, Program};
 use hvym_tunnel_tests::tunely::{NEW, OLD, python_tool};
 use hvym_tunnel_tests::tunnel::Relay;
 use rustix::process::Signal;
@@ -104,9 +104,9 @@ fn with_tunelys_variables_and_no_tunnels_the_database_is_made_where_they_say() {
     assert_eq!(read(&relay, "/api/tunnels/shop", &[FIELD]).0, 200);
     // Identities are strangers to those agents.
     let url = relay.url();
-    let mut agent = Home::new().start(&["expose", "1", "--relay", &url, "--no-retry"]);
+    let mut agent = Home::new().into_program(&["expose", "1", "--relay", &url, "--no-retry"]);
     assert_eq!(agent.code(), 4, "{agent:?}");
-    assert!(agent.tells("listed agents only", PATIENCE));
+    assert!(agent.transcript().contains("listed agents only"), "{agent:?}");
     let mut wrong = relay.home.command(&["relay", "--tunely-env"]);
     wrong.env("WS_TUNNEL_ADMIN_API_KEY", "too-short");
     let mut wrong = Program::start(wrong);
